@@ -1,0 +1,301 @@
+import { limits } from './limits.ts';
+import type { TaskState } from './task-state.ts';
+
+/** What can be asked of a task. */
+export const commands = [
+  'lease',
+  'accept',
+  'succeed',
+  'fail',
+  'release',
+  'undeliver',
+  'lose',
+  'expireRun',
+  'expireStart',
+  'expireTotal',
+  'cancel',
+  'acknowledgeCancel',
+  'revoke',
+] as const;
+export type Command = (typeof commands)[number];
+
+/** What the history calls a move. */
+export const eventKinds = [
+  'submitted',
+  'leased',
+  'started',
+  'succeeded',
+  'retry_scheduled',
+  'failed',
+  'released',
+  'lease_lost',
+  'cancel_requested',
+  'cancelled',
+] as const;
+export type EventKind = (typeof eventKinds)[number];
+
+/** Circumstances that choose between moves of one state and command. */
+export type Condition =
+  | 'cancel requested'
+  | 'no cancel requested'
+  | 'not accepted'
+  | 'attempts left'
+  | 'crashes left'
+  | 'otherwise';
+
+/** What a move does beside changing the state; data, carried out by the store. */
+export interface Effect {
+  readonly event: EventKind;
+  /** `take` makes a new lease, `settle` keeps its id as a mark that it reported, `drop` forgets it. */
+  readonly lease: 'none' | 'take' | 'keep' | 'settle' | 'drop';
+  /** Added to the attempt number; -1 gives an attempt back. */
+  readonly attempt: -1 | 0 | 1;
+  /** Whether the loss counts towards the poison guard. */
+  readonly crash: boolean;
+  /** When a PENDING task may be leased again; unchanged keeps its place in the queue. */
+  readonly available: 'unchanged' | 'after backoff';
+}
+
+export interface Move {
+  readonly from: TaskState;
+  readonly command: Command;
+  readonly when: readonly Condition[];
+  readonly to: TaskState;
+  readonly effect: Effect;
+  readonly why: string;
+}
+
+const stay: Omit<Effect, 'event'> = { lease: 'none', attempt: 0, crash: false, available: 'unchanged' };
+const settle: Omit<Effect, 'event'> = { ...stay, lease: 'settle' };
+const drop: Omit<Effect, 'event'> = { ...stay, lease: 'drop' };
+
+/** Every move there is. For one state and command the first row whose conditions all hold is taken. */
+export const moves: readonly Move[] = [
+  {
+    from: 'PENDING',
+    command: 'lease',
+    when: [],
+    to: 'RUNNING',
+    effect: { ...stay, event: 'leased', lease: 'take', attempt: 1 },
+    why: 'a worker session has credit for it',
+  },
+  {
+    from: 'RUNNING',
+    command: 'accept',
+    when: ['not accepted'],
+    to: 'RUNNING',
+    effect: { ...stay, event: 'started', lease: 'keep' },
+    why: 'the worker has the assignment',
+  },
+  {
+    from: 'RUNNING',
+    command: 'succeed',
+    when: [],
+    to: 'SUCCEEDED',
+    effect: { ...settle, event: 'succeeded' },
+    why: 'work that is done is kept, even when a cancel was under way',
+  },
+  {
+    from: 'RUNNING',
+    command: 'fail',
+    when: ['cancel requested'],
+    to: 'CANCELLED',
+    effect: { ...settle, event: 'cancelled' },
+    why: 'nobody wants another attempt',
+  },
+  {
+    from: 'RUNNING',
+    command: 'fail',
+    when: ['attempts left'],
+    to: 'PENDING',
+    effect: { ...settle, event: 'retry_scheduled', available: 'after backoff' },
+    why: 'the failure may pass',
+  },
+  {
+    from: 'RUNNING',
+    command: 'fail',
+    when: ['otherwise'],
+    to: 'FAILED',
+    effect: { ...settle, event: 'failed' },
+    why: 'the failure will not pass, or the attempts are used up',
+  },
+  {
+    from: 'RUNNING',
+    command: 'release',
+    when: ['cancel requested'],
+    to: 'CANCELLED',
+    effect: { ...settle, event: 'cancelled' },
+    why: 'nobody wants another attempt',
+  },
+  {
+    from: 'RUNNING',
+    command: 'release',
+    when: ['otherwise'],
+    to: 'PENDING',
+    effect: { ...settle, event: 'released', attempt: -1 },
+    why: 'the worker gave it back: no attempt is spent',
+  },
+  {
+    from: 'RUNNING',
+    command: 'undeliver',
+    when: ['not accepted', 'cancel requested'],
+    to: 'CANCELLED',
+    effect: { ...drop, event: 'cancelled' },
+    why: 'it never arrived and nobody wants another attempt',
+  },
+  {
+    from: 'RUNNING',
+    command: 'undeliver',
+    when: ['not accepted'],
+    to: 'PENDING',
+    effect: { ...drop, event: 'released', attempt: -1 },
+    why: 'the assignment was lost on the way: no attempt is spent',
+  },
+  {
+    from: 'RUNNING',
+    command: 'lose',
+    when: ['cancel requested'],
+    to: 'CANCELLED',
+    effect: { ...drop, event: 'cancelled', crash: true },
+    why: 'the worker is gone and nobody wants another attempt',
+  },
+  {
+    from: 'RUNNING',
+    command: 'lose',
+    when: ['attempts left', 'crashes left'],
+    to: 'PENDING',
+    effect: { ...drop, event: 'lease_lost', crash: true },
+    why: 'the worker is gone; another one tries',
+  },
+  {
+    from: 'RUNNING',
+    command: 'lose',
+    when: ['otherwise'],
+    to: 'FAILED',
+    effect: { ...drop, event: 'failed', crash: true },
+    why: 'the attempts are used up, or the task may be what kills its workers',
+  },
+  {
+    from: 'RUNNING',
+    command: 'expireRun',
+    when: ['cancel requested'],
+    to: 'CANCELLED',
+    effect: { ...drop, event: 'cancelled' },
+    why: 'the attempt took too long and nobody wants another',
+  },
+  {
+    from: 'RUNNING',
+    command: 'expireRun',
+    when: ['attempts left'],
+    to: 'PENDING',
+    effect: { ...drop, event: 'lease_lost', available: 'after backoff' },
+    why: 'the attempt took too long; another one may not',
+  },
+  {
+    from: 'RUNNING',
+    command: 'expireRun',
+    when: ['otherwise'],
+    to: 'FAILED',
+    effect: { ...drop, event: 'failed' },
+    why: 'the last attempt took too long',
+  },
+  {
+    from: 'PENDING',
+    command: 'expireStart',
+    when: [],
+    to: 'FAILED',
+    effect: { ...stay, event: 'failed' },
+    why: 'no worker began in time',
+  },
+  {
+    from: 'PENDING',
+    command: 'expireTotal',
+    when: [],
+    to: 'FAILED',
+    effect: { ...stay, event: 'failed' },
+    why: 'the task did not end in time',
+  },
+  {
+    from: 'RUNNING',
+    command: 'expireTotal',
+    when: [],
+    to: 'FAILED',
+    effect: { ...drop, event: 'failed' },
+    why: 'the task did not end in time',
+  },
+  {
+    from: 'PENDING',
+    command: 'cancel',
+    when: [],
+    to: 'CANCELLED',
+    effect: { ...stay, event: 'cancelled' },
+    why: 'nobody works on it',
+  },
+  {
+    from: 'RUNNING',
+    command: 'cancel',
+    when: ['no cancel requested'],
+    to: 'RUNNING',
+    effect: { ...stay, event: 'cancel_requested', lease: 'keep' },
+    why: 'its worker is asked to stop and has a grace to do so',
+  },
+  {
+    from: 'RUNNING',
+    command: 'acknowledgeCancel',
+    when: ['cancel requested'],
+    to: 'CANCELLED',
+    effect: { ...settle, event: 'cancelled' },
+    why: 'the worker has stopped',
+  },
+  {
+    from: 'RUNNING',
+    command: 'revoke',
+    when: ['cancel requested'],
+    to: 'CANCELLED',
+    effect: { ...drop, event: 'cancelled' },
+    why: 'the worker did not stop within the grace',
+  },
+];
+
+/** What the table needs to know of a task to choose a move. */
+export interface TaskFacts {
+  readonly state: TaskState;
+  readonly accepted: boolean;
+  readonly cancelRequested: boolean;
+  readonly attempt: number;
+  readonly attemptsMax: number;
+  readonly crashes: number;
+}
+
+/** What the table needs to know of a command. */
+export interface CommandFacts {
+  /** Of a failure: whether its kind and code allow another attempt. */
+  readonly retryable: boolean;
+}
+
+/** The move that a command makes, or undefined when the state does not allow it. */
+export function decide(task: TaskFacts, command: Command, facts: CommandFacts = { retryable: true }): Move | undefined {
+  return moves.find(
+    (move) =>
+      move.from === task.state &&
+      move.command === command &&
+      move.when.every((condition) => holds(condition, task, facts)),
+  );
+}
+
+function holds(condition: Condition, task: TaskFacts, facts: CommandFacts): boolean {
+  switch (condition) {
+    case 'cancel requested':
+      return task.cancelRequested;
+    case 'no cancel requested':
+      return !task.cancelRequested;
+    case 'not accepted':
+      return !task.accepted;
+    case 'attempts left':
+      return facts.retryable && task.attempt < task.attemptsMax;
+    case 'crashes left':
+      return task.crashes + 1 < limits.crashesMax;
+    case 'otherwise':
+      return true;
+  }
+}

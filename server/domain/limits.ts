@@ -1,0 +1,70 @@
+/** Every bound of the coordinator, with its unit last. Those that operators change are in `config.ts`, with these as defaults. */
+export const limits = {
+  payloadBytesMaxDefault: 2 * 1024 * 1024,
+  /** One gRPC message or HTTP body: a batch, or a payload with its envelope. */
+  messageBytesMax: 8 * 1024 * 1024,
+  /** Of one JSON Schema as text: compiling one of this length holds up everything else for a second at the worst. */
+  schemaCharactersMax: 128 * 1024,
+  headerBytesMax: 64 * 1024,
+  concurrentStreamsPerConnectionMax: 1_000,
+
+  unaryDeadlineMsDefault: 30_000,
+  /** A longer deadline of a client is cut to this. */
+  unaryDeadlineMsMax: 120_000,
+  helloWaitMs: 5_000,
+  awaitTaskMsDefault: 20_000,
+  awaitTaskMarginMs: 250,
+  streamWriteDeadlineMs: 10_000,
+  streamBufferBytesMax: 4 * 1024 * 1024,
+
+  /** How often a stream's silence and token are looked at. */
+  vigilIntervalMs: 500,
+  /** How long before its token expires a worker is asked for a fresh one. */
+  credentialsAheadMs: 60_000,
+
+  leaseMsDefault: 10_000,
+  deliveryMs: 3_000,
+  cancelGraceMsDefault: 10_000,
+  progressStoreIntervalMs: 1_000,
+  /** Workers lost during one task before it is held to be what kills them. */
+  crashesMax: 5,
+  drainMs: 8_000,
+
+  pageSizeDefault: 50,
+  eventPageSizeDefault: 100,
+  typePageSizeDefault: 100,
+  sessionPageSizeDefault: 100,
+  submitBatchMax: 1_000,
+  /** Items that one group commit writes in one statement. */
+  groupCommitItemsMax: 500,
+  /** Payload bytes that one group commit writes in one statement. */
+  groupCommitBytesMax: 8 * 1024 * 1024,
+  /** Items waiting for a group commit before callers are turned away. */
+  groupCommitQueueMax: 20_000,
+  claimBatchMax: 500,
+
+  /** A statement takes at most this long on the server; the node gives up a connection one second later. */
+  statementMsMax: 5_000,
+  databaseConnections: 10,
+  databaseQueueMax: 10_000,
+  databaseReadQueueMax: 5_000,
+
+  pollIntervalMs: 1_000,
+  sweepIntervalMs: 1_000,
+  sweepBatchMax: 500,
+  historyDaysDefault: 90,
+} as const;
+
+export const priorityDefault = 4;
+export const priorityMax = 9;
+
+export const retryPolicyDefault = {
+  attemptsMax: 5,
+  initialDelayMs: 1_000,
+  multiplier: 2,
+  delayMsMax: 600_000,
+  nonRetryableCodes: [] as readonly string[],
+} as const;
+
+export const runDeadlineMsDefault = 3_600_000;
+export const retentionMsDefault = 30 * 24 * 3_600_000;

@@ -1,0 +1,39 @@
+import { DstcError, type FieldViolation } from './errors.ts';
+import type { JsonCheck } from './json-schema.ts';
+
+/** Data that is carried and not interpreted. */
+export interface Payload {
+  readonly data: Uint8Array;
+  readonly contentType: string;
+}
+
+export const jsonContentType = 'application/json';
+
+export function isJson(contentType: string): boolean {
+  return contentType === jsonContentType || /^application\/(json;|[^;]+\+json(;|$))/.test(contentType);
+}
+
+/** Refuses a payload that is larger than the limit. */
+export function checkPayloadSize(name: string, payload: Payload, bytesMax: number): void {
+  if (payload.data.byteLength <= bytesMax) return;
+  throw new DstcError(
+    'PAYLOAD_TOO_LARGE',
+    `${name} has ${payload.data.byteLength} bytes, more than the ${bytesMax} allowed; send less, or where it can be had`,
+    { metadata: { limit_bytes: String(bytesMax), actual_bytes: String(payload.data.byteLength) } },
+  );
+}
+
+/** What is wrong with a payload by a schema; nothing when there is no schema. */
+export function payloadViolations(payload: Payload, check: JsonCheck | undefined): readonly FieldViolation[] {
+  if (check === undefined) return [];
+  if (!isJson(payload.contentType)) return [{ field: '/', description: `must be JSON, not ${payload.contentType}` }];
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(payload.data));
+  } catch {
+    return [{ field: '/', description: 'is not JSON in UTF-8' }];
+  }
+  return check(value);
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
