@@ -1,0 +1,131 @@
+import type { RetryPolicy } from '../domain/retry.ts';
+import { bytes } from './bytes.ts';
+import type { Sql } from './database.ts';
+
+/** A task to be, with everything that its type lends it filled in. */
+export interface NewTask {
+  readonly namespace: string;
+  readonly type: string;
+  readonly priority: number;
+  readonly attemptsMax: number;
+  /** Due at this instant; null is now. */
+  readonly availableTime: Date | null;
+  /** Added to the instant. */
+  readonly delayMs: number;
+  readonly startMs: number | null;
+  readonly runMs: number;
+  readonly totalMs: number | null;
+  /** Null is the default policy. */
+  readonly retryPolicy: RetryPolicy | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly input: Uint8Array;
+  readonly inputContentType: string;
+  readonly idempotencyKey: string | null;
+  /** SHA-256 of what was asked for; null without a key. */
+  readonly requestHash: Uint8Array | null;
+  readonly creator: string;
+}
+
+export interface InsertedTask {
+  /** Position in the list that was inserted, from 0. */
+  readonly index: number;
+  readonly id: string;
+  readonly createTime: Date;
+  readonly availableTime: Date;
+  /** Milliseconds until it is due, by the database's clock; at most 0 when it is. */
+  readonly dueInMs: number;
+}
+
+/**
+ * Inserts tasks with their first event, apart from those whose idempotency key exists: those are missing from the
+ * answer. Keys are taken in one order, so that two batches with the same keys wait for each other instead of locking
+ * each other out. Ids follow the order of the list.
+ */
+export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<InsertedTask[]> {
+  const rows = await sql<{ index: number; id: string; create_ms: number; available_ms: number; due_in_ms: number }[]>`
+    WITH item AS MATERIALIZED (
+      SELECT i.*, dstc_uuid7(now() + i.ord * interval '1 microsecond') AS id,
+        COALESCE(i.available_time, now()) + i.delay_ms * interval '1 millisecond' AS due
+      FROM unnest(
+        ${tasks.map((t) => t.namespace)}::text[],
+        ${tasks.map((t) => t.type)}::text[],
+        ${tasks.map((t) => t.priority)}::smallint[],
+        ${tasks.map((t) => t.attemptsMax)}::int[],
+        ${tasks.map((t) => t.availableTime?.toISOString() ?? null)}::text[]::timestamptz[],
+        ${tasks.map((t) => t.delayMs)}::float8[],
+        ${tasks.map((t) => t.startMs)}::float8[],
+        ${tasks.map((t) => t.runMs)}::bigint[],
+        ${tasks.map((t) => t.totalMs)}::float8[],
+        ${tasks.map((t) => t.retryPolicy && JSON.stringify(t.retryPolicy))}::jsonb[],
+        ${tasks.map((t) => JSON.stringify(t.labels))}::jsonb[],
+        ${bytes(
+          sql,
+          tasks.map((t) => t.input),
+        )}::bytea[],
+        ${tasks.map((t) => t.inputContentType)}::text[],
+        ${tasks.map((t) => t.idempotencyKey)}::text[],
+        ${bytes(
+          sql,
+          tasks.map((t) => t.requestHash),
+        )}::bytea[],
+        ${tasks.map((t) => t.creator)}::text[]
+      ) WITH ORDINALITY AS i(
+        namespace, type, priority, attempts_max, available_time, delay_ms, start_ms, run_ms, total_ms, retry_policy,
+        labels, input, input_content_type, idempotency_key, request_hash, creator, ord)
+    ), keyed AS (
+      INSERT INTO idempotency_key (namespace, key, task_id, request_hash)
+      SELECT namespace, idempotency_key, id, request_hash FROM item
+      WHERE idempotency_key IS NOT NULL ORDER BY namespace, idempotency_key, ord
+      ON CONFLICT DO NOTHING
+      RETURNING task_id
+    ), inserted AS (
+      INSERT INTO task (
+        id, namespace, type, state, priority, attempts_max, create_time, available_time, start_deadline,
+        total_deadline, run_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator)
+      SELECT id, namespace, type, 'PENDING', priority, attempts_max, now(), due,
+        due + start_ms * interval '1 millisecond', now() + total_ms * interval '1 millisecond',
+        run_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator
+      FROM item
+      WHERE idempotency_key IS NULL OR id IN (SELECT task_id FROM keyed)
+      ORDER BY ord
+      RETURNING id, namespace, type, creator, create_time, available_time
+    ), recorded AS (
+      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor)
+      SELECT id, 1, namespace, type, 'submitted', 'PENDING', 0, creator FROM inserted
+    )
+    SELECT item.ord::int - 1 AS index, inserted.id, extract(epoch FROM create_time)::float8 * 1000 AS create_ms,
+      extract(epoch FROM inserted.available_time)::float8 * 1000 AS available_ms,
+      extract(epoch FROM inserted.available_time - now())::float8 * 1000 AS due_in_ms
+    FROM inserted JOIN item USING (id)`;
+  return rows.map((row) => ({
+    index: row.index,
+    id: row.id,
+    createTime: new Date(row.create_ms),
+    availableTime: new Date(row.available_ms),
+    dueInMs: row.due_in_ms,
+  }));
+}
+
+export interface KeyedTask {
+  readonly namespace: string;
+  readonly key: string;
+  readonly taskId: string;
+  readonly requestHash: Uint8Array;
+}
+
+/** Reads what idempotency keys made, by primary key. */
+export async function selectIdempotencyKeys(
+  sql: Sql,
+  keys: readonly { readonly namespace: string; readonly key: string }[],
+): Promise<KeyedTask[]> {
+  const rows = await sql<{ namespace: string; key: string; task_id: string; request_hash: Uint8Array }[]>`
+    SELECT k.namespace, k.key, k.task_id, k.request_hash
+    FROM unnest(${keys.map((k) => k.namespace)}::text[], ${keys.map((k) => k.key)}::text[]) AS wanted(namespace, key)
+    JOIN idempotency_key k USING (namespace, key)`;
+  return rows.map((row) => ({
+    namespace: row.namespace,
+    key: row.key,
+    taskId: row.task_id,
+    requestHash: row.request_hash,
+  }));
+}

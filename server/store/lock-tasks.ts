@@ -1,0 +1,112 @@
+import type { TaskFacts } from '../domain/lifecycle.ts';
+import type { RetryPolicy } from '../domain/retry.ts';
+import type { TaskState } from '../domain/task-state.ts';
+import type { Sql } from './database.ts';
+import type { Reporter } from './report-tasks.ts';
+
+/** A locked task: what a decision about it needs. */
+export interface LockedTask extends TaskFacts {
+  readonly id: string;
+  readonly namespace: string;
+  readonly type: string;
+  readonly leaseId: string | null;
+  readonly sessionId: string | null;
+  readonly eventSequence: number;
+  /** Null is the default policy. */
+  readonly retryPolicy: RetryPolicy | null;
+}
+
+/** A locked task with the deadline that has passed. */
+export interface OverdueTask extends LockedTask {
+  readonly passed: 'start' | 'run' | 'total' | 'cancel';
+}
+
+interface LockedRow {
+  readonly id: string;
+  readonly namespace: string;
+  readonly type: string;
+  readonly state: TaskState;
+  readonly accepted: boolean;
+  readonly cancel_requested: boolean;
+  readonly attempt: number;
+  readonly attempts_max: number;
+  readonly crashes: number;
+  readonly lease_id: string | null;
+  readonly session_id: string | null;
+  readonly event_sequence: number;
+  readonly retry_policy: RetryPolicy | null;
+}
+
+const columns = (sql: Sql) => sql`
+  task.id, task.namespace, task.type, task.state, task.started_time IS NOT NULL AS accepted,
+  task.cancel_deadline IS NOT NULL AS cancel_requested, task.attempt, task.attempts_max, task.crashes, task.lease_id,
+  task.session_id, task.event_sequence, task.retry_policy`;
+
+/** Locks the RUNNING tasks whose fences are current, by primary key (see `Reporter`) and in its order. */
+export async function lockCurrentLeases(sql: Sql, reports: readonly Reporter[]): Promise<LockedTask[]> {
+  const rows = await sql<LockedRow[]>`
+    SELECT ${columns(sql)}
+    FROM unnest(
+      ${reports.map((r) => r.fence.taskId)}::uuid[], ${reports.map((r) => r.fence.attempt)}::int[],
+      ${reports.map((r) => r.fence.leaseId)}::uuid[], ${reports.map((r) => r.sessionId)}::uuid[]
+    ) AS item(id, attempt, lease_id, session_id)
+    JOIN task ON task.id = item.id AND task.attempt = item.attempt AND task.lease_id = item.lease_id
+      AND task.session_id = item.session_id AND task.state::text = 'RUNNING'
+    ORDER BY task.id
+    FOR UPDATE OF task`;
+  return rows.map(lockedTask);
+}
+
+/** Locks tasks of one namespace, by primary key and in its order. */
+export async function lockTasks(sql: Sql, namespace: string, ids: readonly string[]): Promise<LockedTask[]> {
+  const rows = await sql<LockedRow[]>`
+    SELECT ${columns(sql)} FROM task WHERE id = ANY(${ids}::uuid[]) AND namespace = ${namespace}
+    ORDER BY id FOR UPDATE`;
+  return rows.map(lockedTask);
+}
+
+/** Locks leases of sessions, by index `task_running`; those that somebody else has locked are left for the next time. */
+export async function lockLeasesOfSessions(
+  sql: Sql,
+  sessionIds: readonly string[],
+  tasksMax: number,
+): Promise<LockedTask[]> {
+  const rows = await sql<LockedRow[]>`
+    SELECT ${columns(sql)} FROM task WHERE session_id = ANY(${sessionIds}::uuid[]) AND state = 'RUNNING'
+    LIMIT ${tasksMax} FOR UPDATE SKIP LOCKED`;
+  return rows.map(lockedTask);
+}
+
+/** Locks tasks whose next deadline has passed, oldest first, by index `task_timer`. */
+export async function lockOverdueTasks(sql: Sql, tasksMax: number): Promise<OverdueTask[]> {
+  const rows = await sql<(LockedRow & { passed: OverdueTask['passed'] })[]>`
+    SELECT ${columns(sql)}, CASE
+        WHEN total_deadline <= now() THEN 'total'
+        WHEN cancel_deadline <= now() THEN 'cancel'
+        WHEN run_deadline <= now() THEN 'run'
+        ELSE 'start' END AS passed
+    FROM task
+    WHERE state IN ('PENDING', 'RUNNING')
+      AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) <= now()
+    ORDER BY LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline)
+    LIMIT ${tasksMax} FOR UPDATE SKIP LOCKED`;
+  return rows.map((row) => ({ ...lockedTask(row), passed: row.passed }));
+}
+
+function lockedTask(row: LockedRow): LockedTask {
+  return {
+    id: row.id,
+    namespace: row.namespace,
+    type: row.type,
+    state: row.state,
+    accepted: row.accepted,
+    cancelRequested: row.cancel_requested,
+    attempt: row.attempt,
+    attemptsMax: row.attempts_max,
+    crashes: row.crashes,
+    leaseId: row.lease_id,
+    sessionId: row.session_id,
+    eventSequence: row.event_sequence,
+    retryPolicy: row.retry_policy,
+  };
+}

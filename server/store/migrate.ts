@@ -1,0 +1,27 @@
+import { fileURLToPath } from 'node:url';
+import { drizzle } from 'drizzle-orm/postgres-js';
+import { migrate as runMigrations } from 'drizzle-orm/postgres-js/migrator';
+import postgres from 'postgres';
+import { ensureEventPartitions } from './event-partitions.ts';
+
+/** Any number that nobody else uses; the same on every node. */
+const migrationLock = 4_207_420;
+
+/**
+ * Brings the schema up to date. Nodes that start together wait for each other: Drizzle's migrator takes no lock, so an
+ * advisory one is held on the same connection.
+ */
+export async function migrate(url: string): Promise<void> {
+  const client = postgres(url, { max: 1, onnotice: () => undefined, connection: { application_name: 'dstc-migrate' } });
+  try {
+    await client`SELECT pg_advisory_lock(${migrationLock})`;
+    await runMigrations(drizzle(client), {
+      migrationsFolder: fileURLToPath(new URL('./migrations', import.meta.url)),
+      migrationsSchema: 'public',
+      migrationsTable: 'schema_migration',
+    });
+    await ensureEventPartitions(client);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,125 @@
+CREATE TYPE "public"."task_event_kind" AS ENUM('submitted', 'leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'lease_lost', 'cancel_requested', 'cancelled');--> statement-breakpoint
+CREATE TYPE "public"."task_state" AS ENUM('BLOCKED', 'PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED');--> statement-breakpoint
+CREATE TABLE "idempotency_key" (
+	"namespace" text NOT NULL,
+	"key" text NOT NULL,
+	"task_id" uuid NOT NULL,
+	"request_hash" "bytea" NOT NULL,
+	CONSTRAINT "idempotency_key_namespace_key_pk" PRIMARY KEY("namespace","key")
+);
+--> statement-breakpoint
+CREATE TABLE "task" (
+	"id" uuid PRIMARY KEY NOT NULL,
+	"namespace" text NOT NULL,
+	"type" text NOT NULL,
+	"state" "task_state" NOT NULL,
+	"priority" smallint NOT NULL,
+	"attempt" integer DEFAULT 0 NOT NULL,
+	"attempts_max" integer NOT NULL,
+	"crashes" smallint DEFAULT 0 NOT NULL,
+	"event_sequence" integer DEFAULT 1 NOT NULL,
+	"create_time" timestamp with time zone NOT NULL,
+	"available_time" timestamp with time zone NOT NULL,
+	"started_time" timestamp with time zone,
+	"finished_time" timestamp with time zone,
+	"start_deadline" timestamp with time zone,
+	"run_deadline" timestamp with time zone,
+	"total_deadline" timestamp with time zone,
+	"cancel_deadline" timestamp with time zone,
+	"cancel_reason" text,
+	"run_ms" bigint NOT NULL,
+	"lease_id" uuid,
+	"session_id" uuid,
+	"retry_policy" jsonb,
+	"labels" jsonb NOT NULL,
+	"input" "bytea" NOT NULL,
+	"input_content_type" text NOT NULL,
+	"output" "bytea",
+	"output_content_type" text,
+	"error" jsonb,
+	"progress_percent" real,
+	"progress_message" text,
+	"checkpoint" "bytea",
+	"idempotency_key" text,
+	"creator" text NOT NULL,
+	CONSTRAINT "task_running_is_leased" CHECK (state <> 'RUNNING' OR (lease_id IS NOT NULL AND session_id IS NOT NULL)),
+	CONSTRAINT "task_final_is_finished" CHECK ((state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')) = (finished_time IS NOT NULL)),
+	CONSTRAINT "task_priority_in_range" CHECK (priority BETWEEN 0 AND 9)
+);
+--> statement-breakpoint
+CREATE TABLE "task_event" (
+	"task_id" uuid NOT NULL,
+	"sequence" integer NOT NULL,
+	"time" timestamp with time zone DEFAULT now() NOT NULL,
+	"namespace" text NOT NULL,
+	"type" text NOT NULL,
+	"kind" "task_event_kind" NOT NULL,
+	"state" "task_state" NOT NULL,
+	"attempt" integer NOT NULL,
+	"actor" text NOT NULL,
+	"lease_id" uuid,
+	"session_id" uuid,
+	"error" jsonb,
+	"reason" text,
+	"retry_delay_ms" bigint,
+	CONSTRAINT "task_event_task_id_sequence_time_pk" PRIMARY KEY("task_id","sequence","time")
+) PARTITION BY RANGE ("time");
+--> statement-breakpoint
+-- Days are attached ahead of time (event-partitions.ts); this one only catches what no day covers.
+CREATE TABLE "task_event_default" PARTITION OF "task_event" DEFAULT;
+--> statement-breakpoint
+CREATE TABLE "task_type" (
+	"namespace" text NOT NULL,
+	"name" text NOT NULL,
+	"description" text NOT NULL,
+	"input_schema" text,
+	"output_schema" text,
+	"retry_policy" jsonb NOT NULL,
+	"start_ms" bigint,
+	"run_ms" bigint NOT NULL,
+	"total_ms" bigint,
+	"priority" smallint NOT NULL,
+	"retention_ms" bigint NOT NULL,
+	"etag" text NOT NULL,
+	"create_time" timestamp with time zone DEFAULT now() NOT NULL,
+	"update_time" timestamp with time zone DEFAULT now() NOT NULL,
+	CONSTRAINT "task_type_namespace_name_pk" PRIMARY KEY("namespace","name")
+);
+--> statement-breakpoint
+CREATE TABLE "worker_session" (
+	"id" uuid PRIMARY KEY NOT NULL,
+	"namespace" text NOT NULL,
+	"principal" text NOT NULL,
+	"secret_hash" "bytea" NOT NULL,
+	"node" text NOT NULL,
+	"task_types" jsonb NOT NULL,
+	"slots" integer NOT NULL,
+	"labels" jsonb NOT NULL,
+	"sdk_name" text NOT NULL,
+	"sdk_version" text NOT NULL,
+	"build_version" text NOT NULL,
+	"create_time" timestamp with time zone DEFAULT now() NOT NULL,
+	"expire_time" timestamp with time zone NOT NULL
+);
+--> statement-breakpoint
+-- Most rows are updated three times in a short life: leave room on their page, and clean up early.
+ALTER TABLE "task" SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.05);--> statement-breakpoint
+-- A UUIDv7 (RFC 9562) of an instant: 48 bits of milliseconds, 12 bits of their fraction, 62 random bits. Made here, so
+-- that ids follow the database's clock and no node's.
+CREATE FUNCTION dstc_uuid7(at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+  SELECT encode(
+    set_byte(
+      set_byte(
+        overlay(uuid_send(gen_random_uuid()) PLACING substring(int8send(us / 1000) FROM 3) FROM 1 FOR 6),
+        6, (112 | ((us % 1000) * 4096 / 1000 >> 8))::int),
+      7, ((us % 1000) * 4096 / 1000 & 255)::int),
+    'hex')::uuid
+  FROM (SELECT (extract(epoch FROM at) * 1000000)::bigint AS us) AS instant
+$$;--> statement-breakpoint
+CREATE INDEX "task_pending" ON "task" USING btree ("namespace","type","priority","available_time","id") WHERE state = 'PENDING';--> statement-breakpoint
+CREATE INDEX "task_running" ON "task" USING btree ("session_id") WHERE state = 'RUNNING';--> statement-breakpoint
+CREATE INDEX "task_timer" ON "task" USING btree (LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline)) WHERE state IN ('PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) IS NOT NULL;--> statement-breakpoint
+CREATE INDEX "task_cancelling" ON "task" USING btree ("session_id") WHERE state = 'RUNNING' AND cancel_deadline IS NOT NULL;--> statement-breakpoint
+CREATE INDEX "task_finished" ON "task" USING btree ("namespace","type","finished_time") WHERE finished_time IS NOT NULL;--> statement-breakpoint
+CREATE INDEX "task_labels" ON "task" USING gin (labels jsonb_path_ops) WHERE labels <> '{}'::jsonb;--> statement-breakpoint
+CREATE INDEX "worker_session_expire" ON "worker_session" USING btree ("expire_time");

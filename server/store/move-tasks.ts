@@ -1,0 +1,78 @@
+import type { EventKind } from '../domain/lifecycle.ts';
+import type { TaskState } from '../domain/task-state.ts';
+import { arrayTypeIds } from './array-types.ts';
+import type { Sql } from './database.ts';
+import type { StoredError } from './schema.ts';
+
+/** A decided move of a task that is locked in this transaction. */
+export interface TaskMove {
+  readonly id: string;
+  /** What the decision saw; the row must still be there. */
+  readonly eventSequence: number;
+  readonly state: TaskState;
+  readonly attempt: number;
+  readonly crashes: number;
+  /** Whether the lease id is forgotten. */
+  readonly dropLease: boolean;
+  /** Due again after this time; null leaves the due time as it is. */
+  readonly retryDelayMs: number | null;
+  /** Null keeps the last error. */
+  readonly error: StoredError | null;
+  /** The worker has this long to stop; null leaves the mark as it is while the task runs, and ends it when not. */
+  readonly cancelGraceMs: number | null;
+  readonly event: EventKind;
+  readonly actor: string;
+  readonly reason: string | null;
+  /** For the history: the lease that the move concerns. */
+  readonly leaseId: string | null;
+  readonly sessionId: string | null;
+}
+
+/**
+ * Carries out decided moves with their events, by primary key; answers with the ids that were still as the decision
+ * saw them.
+ */
+export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Promise<Set<string>> {
+  if (moves.length === 0) return new Set();
+  const rows = await sql<{ id: string }[]>`
+    WITH item AS MATERIALIZED (
+      SELECT * FROM unnest(
+        ${moves.map((m) => m.id)}::uuid[], ${moves.map((m) => m.eventSequence)}::int[],
+        ${moves.map((m) => m.state)}::text[]::task_state[], ${moves.map((m) => m.attempt)}::int[],
+        ${moves.map((m) => m.crashes)}::smallint[], ${sql.typed(
+          moves.map((m) => m.dropLease),
+          arrayTypeIds.boolean,
+        )}::boolean[],
+        ${moves.map((m) => m.retryDelayMs)}::float8[], ${moves.map((m) => m.error && JSON.stringify(m.error))}::jsonb[],
+        ${moves.map((m) => m.cancelGraceMs)}::float8[], ${moves.map((m) => m.event)}::text[]::task_event_kind[],
+        ${moves.map((m) => m.actor)}::text[], ${moves.map((m) => m.reason)}::text[],
+        ${moves.map((m) => m.leaseId)}::uuid[], ${moves.map((m) => m.sessionId)}::uuid[]
+      ) AS i(id, event_sequence, state, attempt, crashes, drop_lease, retry_delay_ms, error, cancel_grace_ms, event,
+        actor, reason, lease_id, session_id)
+    ), moved AS (
+      UPDATE task SET state = item.state, attempt = item.attempt, crashes = item.crashes,
+        event_sequence = task.event_sequence + 1,
+        lease_id = CASE WHEN item.drop_lease THEN NULL ELSE task.lease_id END,
+        session_id = CASE WHEN item.drop_lease THEN NULL ELSE task.session_id END,
+        started_time = CASE WHEN item.state = 'PENDING' THEN NULL ELSE started_time END,
+        run_deadline = CASE WHEN item.state = 'RUNNING' THEN run_deadline END,
+        start_deadline = CASE WHEN item.state = 'PENDING' THEN start_deadline END,
+        available_time = COALESCE(now() + item.retry_delay_ms * interval '1 millisecond', available_time),
+        finished_time = CASE WHEN item.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED') THEN now() END,
+        error = COALESCE(item.error, task.error),
+        cancel_deadline = CASE WHEN item.state = 'RUNNING'
+          THEN COALESCE(now() + item.cancel_grace_ms * interval '1 millisecond', cancel_deadline) END,
+        cancel_reason = CASE WHEN item.cancel_grace_ms IS NULL THEN cancel_reason ELSE item.reason END
+      FROM item WHERE task.id = item.id AND task.event_sequence = item.event_sequence
+      RETURNING task.id, task.event_sequence, task.namespace, task.type, task.state, task.attempt
+    )
+    INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id, error,
+      reason, retry_delay_ms)
+    SELECT moved.id, moved.event_sequence, namespace, type, item.event, moved.state,
+      -- An attempt that is given back is still the one that the event is about.
+      moved.attempt + CASE WHEN item.event = 'released' THEN 1 ELSE 0 END,
+      item.actor, item.lease_id, item.session_id, item.error, item.reason, item.retry_delay_ms
+    FROM moved JOIN item USING (id)
+    RETURNING task_id AS id`;
+  return new Set(rows.map((row) => row.id));
+}

@@ -1,0 +1,182 @@
+import { sql } from 'drizzle-orm';
+import {
+  bigint,
+  check,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgEnum,
+  pgTable,
+  primaryKey,
+  real,
+  smallint,
+  text,
+  timestamp,
+  uuid,
+} from 'drizzle-orm/pg-core';
+import { eventKinds } from '../domain/lifecycle.ts';
+import type { RetryPolicy } from '../domain/retry.ts';
+import { taskStates } from '../domain/task-state.ts';
+
+const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
+const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
+
+export const taskState = pgEnum('task_state', taskStates);
+export const taskEventKind = pgEnum('task_event_kind', eventKinds);
+
+/** `dstc.v1.TaskError` as it is stored. */
+export interface StoredError {
+  readonly code: string;
+  readonly message: string;
+  readonly kind: 'TRANSIENT' | 'PERMANENT' | 'FATAL';
+}
+
+export const taskType = pgTable(
+  'task_type',
+  {
+    namespace: text('namespace').notNull(),
+    name: text('name').notNull(),
+    description: text('description').notNull(),
+    // As text, because jsonb would refuse the \u0000 that a schema may rightly contain.
+    inputSchema: text('input_schema'),
+    outputSchema: text('output_schema'),
+    retryPolicy: jsonb('retry_policy').$type<RetryPolicy>().notNull(),
+    startMs: bigint('start_ms', { mode: 'number' }),
+    runMs: bigint('run_ms', { mode: 'number' }).notNull(),
+    totalMs: bigint('total_ms', { mode: 'number' }),
+    priority: smallint('priority').notNull(),
+    retentionMs: bigint('retention_ms', { mode: 'number' }).notNull(),
+    etag: text('etag').notNull(),
+    createTime: instant('create_time').notNull().defaultNow(),
+    updateTime: instant('update_time').notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.namespace, table.name] })],
+);
+
+export const task = pgTable(
+  'task',
+  {
+    id: uuid('id').primaryKey(),
+    namespace: text('namespace').notNull(),
+    type: text('type').notNull(),
+    state: taskState('state').notNull(),
+    priority: smallint('priority').notNull(),
+    attempt: integer('attempt').notNull().default(0),
+    attemptsMax: integer('attempts_max').notNull(),
+    /** Workers lost while they held it. */
+    crashes: smallint('crashes').notNull().default(0),
+    /** The sequence of its last event; taken under the row's lock. */
+    eventSequence: integer('event_sequence').notNull().default(1),
+    createTime: instant('create_time').notNull(),
+    availableTime: instant('available_time').notNull(),
+    /** When the current attempt was accepted. */
+    startedTime: instant('started_time'),
+    finishedTime: instant('finished_time'),
+    startDeadline: instant('start_deadline'),
+    runDeadline: instant('run_deadline'),
+    totalDeadline: instant('total_deadline'),
+    /** Set while its worker is asked to stop: when the lease is revoked. */
+    cancelDeadline: instant('cancel_deadline'),
+    cancelReason: text('cancel_reason'),
+    runMs: bigint('run_ms', { mode: 'number' }).notNull(),
+    /** The current lease; kept after its report as a mark of who settled it. */
+    leaseId: uuid('lease_id'),
+    sessionId: uuid('session_id'),
+    /** Null is the default policy. */
+    retryPolicy: jsonb('retry_policy').$type<RetryPolicy>(),
+    labels: jsonb('labels').$type<Record<string, string>>().notNull(),
+    input: bytea('input').notNull(),
+    inputContentType: text('input_content_type').notNull(),
+    output: bytea('output'),
+    outputContentType: text('output_content_type'),
+    error: jsonb('error').$type<StoredError>(),
+    progressPercent: real('progress_percent'),
+    progressMessage: text('progress_message'),
+    checkpoint: bytea('checkpoint'),
+    idempotencyKey: text('idempotency_key'),
+    creator: text('creator').notNull(),
+  },
+  (table) => [
+    // The claim: the due tasks of one type and priority, oldest first.
+    index('task_pending')
+      .on(table.namespace, table.type, table.priority, table.availableTime, table.id)
+      .where(sql`state = 'PENDING'`),
+    // The leases of a session, for its loss and its resume.
+    index('task_running').on(table.sessionId).where(sql`state = 'RUNNING'`),
+    // The next deadline of any kind.
+    index('task_timer')
+      .on(sql`LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline)`)
+      .where(
+        sql`state IN ('PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) IS NOT NULL`,
+      ),
+    // Workers that must be told to stop; empty most of the time.
+    index('task_cancelling').on(table.sessionId).where(sql`state = 'RUNNING' AND cancel_deadline IS NOT NULL`),
+    // Ended tasks by age, for retention.
+    index('task_finished').on(table.namespace, table.type, table.finishedTime).where(sql`finished_time IS NOT NULL`),
+    // Search by label; tasks without labels cost nothing.
+    index('task_labels').using('gin', sql`labels jsonb_path_ops`).where(sql`labels <> '{}'::jsonb`),
+    check('task_running_is_leased', sql`state <> 'RUNNING' OR (lease_id IS NOT NULL AND session_id IS NOT NULL)`),
+    check(
+      'task_final_is_finished',
+      sql`(state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')) = (finished_time IS NOT NULL)`,
+    ),
+    check('task_priority_in_range', sql`priority BETWEEN 0 AND 9`),
+  ],
+);
+
+/** Which task an idempotency key made; lives as long as the task. */
+export const idempotencyKey = pgTable(
+  'idempotency_key',
+  {
+    namespace: text('namespace').notNull(),
+    key: text('key').notNull(),
+    taskId: uuid('task_id').notNull(),
+    /** SHA-256 of what was asked for. */
+    requestHash: bytea('request_hash').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.namespace, table.key] })],
+);
+
+/** Append-only history, partitioned by day (see the migration); also the outbox. */
+export const taskEvent = pgTable(
+  'task_event',
+  {
+    taskId: uuid('task_id').notNull(),
+    sequence: integer('sequence').notNull(),
+    time: instant('time').notNull().defaultNow(),
+    namespace: text('namespace').notNull(),
+    type: text('type').notNull(),
+    kind: taskEventKind('kind').notNull(),
+    state: taskState('state').notNull(),
+    attempt: integer('attempt').notNull(),
+    actor: text('actor').notNull(),
+    leaseId: uuid('lease_id'),
+    sessionId: uuid('session_id'),
+    error: jsonb('error').$type<StoredError>(),
+    reason: text('reason'),
+    retryDelayMs: bigint('retry_delay_ms', { mode: 'number' }),
+  },
+  (table) => [primaryKey({ columns: [table.taskId, table.sequence, table.time] })],
+);
+
+export const workerSession = pgTable(
+  'worker_session',
+  {
+    id: uuid('id').primaryKey(),
+    namespace: text('namespace').notNull(),
+    principal: text('principal').notNull(),
+    /** SHA-256 of the resume secret. */
+    secretHash: bytea('secret_hash').notNull(),
+    node: text('node').notNull(),
+    taskTypes: jsonb('task_types').$type<Record<string, number>>().notNull(),
+    slots: integer('slots').notNull(),
+    labels: jsonb('labels').$type<Record<string, string>>().notNull(),
+    sdkName: text('sdk_name').notNull(),
+    sdkVersion: text('sdk_version').notNull(),
+    buildVersion: text('build_version').notNull(),
+    createTime: instant('create_time').notNull().defaultNow(),
+    expireTime: instant('expire_time').notNull(),
+  },
+  (table) => [index('worker_session_expire').on(table.expireTime)],
+);

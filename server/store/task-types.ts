@@ -1,0 +1,70 @@
+import { and, asc, eq, gt, or, sql } from 'drizzle-orm';
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import { taskType } from './schema.ts';
+import type { TypeFilter } from './select-tasks.ts';
+
+export type TaskTypeRow = typeof taskType.$inferSelect;
+export type NewTaskType = Omit<TaskTypeRow, 'createTime' | 'updateTime'>;
+
+/**
+ * Creates or replaces a task type; with an etag, only while it is the current one. Undefined means that it was not.
+ */
+export async function upsertTaskType(
+  orm: PostgresJsDatabase,
+  value: NewTaskType,
+  expectedEtag: string | undefined,
+): Promise<TaskTypeRow | undefined> {
+  const { namespace, name, ...changes } = value;
+  if (expectedEtag !== undefined) {
+    const updated = await orm
+      .update(taskType)
+      .set({ ...changes, updateTime: sql`now()` })
+      .where(and(eq(taskType.namespace, namespace), eq(taskType.name, name), eq(taskType.etag, expectedEtag)))
+      .returning();
+    return updated[0];
+  }
+  const rows = await orm
+    .insert(taskType)
+    .values(value)
+    .onConflictDoUpdate({ target: [taskType.namespace, taskType.name], set: { ...changes, updateTime: sql`now()` } })
+    .returning();
+  return rows[0];
+}
+
+export async function selectTaskType(
+  orm: PostgresJsDatabase,
+  namespace: string,
+  name: string,
+): Promise<TaskTypeRow | undefined> {
+  const rows = await orm
+    .select()
+    .from(taskType)
+    .where(and(eq(taskType.namespace, namespace), eq(taskType.name, name)));
+  return rows[0];
+}
+
+/** A page of the task types that match, by name. */
+export function selectTaskTypePage(
+  orm: PostgresJsDatabase,
+  filter: { readonly namespace: string; readonly readable: TypeFilter },
+  page: { readonly afterName: string | undefined; readonly size: number },
+): Promise<TaskTypeRow[]> {
+  const { readable } = filter;
+  return orm
+    .select()
+    .from(taskType)
+    .where(
+      and(
+        eq(taskType.namespace, filter.namespace),
+        readable.all
+          ? undefined
+          : or(
+              sql`${taskType.name} = ANY(${sql.param([...readable.names])}::text[])`,
+              ...readable.prefixes.map((prefix) => sql`starts_with(${taskType.name}, ${prefix})`),
+            ),
+        page.afterName === undefined ? undefined : gt(taskType.name, page.afterName),
+      ),
+    )
+    .orderBy(asc(taskType.name))
+    .limit(page.size);
+}

@@ -1,0 +1,61 @@
+import type { Sql } from './database.ts';
+import type { Want } from './lease-tasks.ts';
+import type { CancelNotice } from './sessions.ts';
+
+/** What a node has to look after now. */
+export interface Tick {
+  readonly hasExpiredSessions: boolean;
+  readonly hasOverdueTasks: boolean;
+  /** Those of the wanted queues that have a due task. */
+  readonly due: readonly { readonly namespace: string; readonly type: string }[];
+  readonly cancels: readonly CancelNotice[];
+}
+
+/**
+ * Looks for work of every kind in one statement, the only one that an idle node sends, with one short index probe for
+ * each kind and each wanted queue and priority.
+ */
+export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: readonly string[]): Promise<Tick> {
+  const rows = await sql<
+    {
+      has_expired_sessions: boolean;
+      has_overdue_tasks: boolean;
+      due: Tick['due'] | null;
+      cancels: CancelNotice[] | null;
+    }[]
+  >`
+    SELECT
+      EXISTS (SELECT 1 FROM worker_session WHERE expire_time <= now()) AS has_expired_sessions,
+      EXISTS (
+        SELECT 1 FROM task
+        WHERE state IN ('PENDING', 'RUNNING')
+          AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) <= now()
+      ) AS has_overdue_tasks,
+      (
+        SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
+        FROM unnest(${wants.map((w) => w.namespace)}::text[], ${wants.map((w) => w.type)}::text[]) AS want(namespace, type)
+        WHERE EXISTS (
+          SELECT 1 FROM generate_series(0, 9) AS level(priority) CROSS JOIN LATERAL (
+            SELECT 1 FROM task
+            WHERE task.namespace = want.namespace AND task.type = want.type AND task.priority = level.priority
+              AND state = 'PENDING' AND available_time <= now()
+            ORDER BY available_time LIMIT 1
+          ) AS found
+        )
+      ) AS due,
+      (
+        SELECT jsonb_agg(jsonb_build_object('taskId', id, 'attempt', attempt, 'leaseId', lease_id, 'sessionId',
+          session_id, 'reason', cancel_reason, 'graceMs',
+          GREATEST(0, extract(epoch FROM cancel_deadline - now()) * 1000)))
+        FROM task
+        WHERE session_id = ANY(${sessionIds}::uuid[]) AND state = 'RUNNING' AND cancel_deadline IS NOT NULL
+      ) AS cancels`;
+  const [row] = rows;
+  if (row === undefined) throw new Error('a select without a condition answered with no row');
+  return {
+    hasExpiredSessions: row.has_expired_sessions,
+    hasOverdueTasks: row.has_overdue_tasks,
+    due: row.due ?? [],
+    cancels: row.cancels ?? [],
+  };
+}
