@@ -1,0 +1,96 @@
+import type { Logger } from 'pino';
+import { DstcError } from '../domain/errors.ts';
+import { type Fence, isSameFence, type LeaseId } from '../domain/ids.ts';
+import { limits } from '../domain/limits.ts';
+import type { Database } from '../store/database.ts';
+import { acceptCurrentLeases, type Reporter } from '../store/report-tasks.ts';
+import type { Reporting } from './live-session.ts';
+import type { Wake } from './wake.ts';
+
+/** An accept that is not yet written. */
+type Outstanding = Reporter & { readonly agoMs: number };
+
+/**
+ * Accepts that are about to be written. Nobody waits for one, so they gather for a moment: a task that ends before is
+ * accepted and ended in one statement.
+ */
+export interface Accepts {
+  readonly add: (from: Reporting, fence: Fence) => void;
+  /** What may not be written yet of a lease, for a statement that writes it with another report of the same lease. */
+  readonly take: (from: Pick<Reporter, 'fence' | 'sessionId'>) => Outstanding | undefined;
+  /** Writes what is outstanding, once, and then nothing more: a node must also end while Postgres is away. */
+  readonly stop: () => Promise<void>;
+}
+
+interface Entry {
+  readonly reporter: Reporter;
+  readonly sinceMs: number;
+}
+
+function aged({ reporter, sinceMs }: Entry): Outstanding {
+  return { ...reporter, agoMs: performance.now() - sinceMs };
+}
+
+/** Long enough for a quick task to end, short enough for a person who watches. */
+const gatherMs = 50;
+
+export function createAccepts(deps: {
+  readonly database: Database;
+  readonly wake: Wake;
+  readonly log: Logger;
+}): Accepts {
+  const outstanding = new Map<LeaseId, Entry>();
+  /** Under way to the database, where the end of their tasks may come before them. Writing one twice is harmless. */
+  let writing = new Map<LeaseId, Entry>();
+  let scheduled = false;
+  let isStopped = false;
+  let wasAway = false;
+
+  function schedule(): void {
+    if (scheduled || isStopped || outstanding.size === 0) return;
+    scheduled = true;
+    setTimeout(() => void write(), wasAway ? limits.pollIntervalMs : gatherMs);
+  }
+
+  async function write(): Promise<void> {
+    writing = new Map([...outstanding].slice(0, limits.groupCommitItemsMax));
+    for (const leaseId of writing.keys()) outstanding.delete(leaseId);
+    const reports = [...writing.values()].map(aged);
+    try {
+      if (reports.length === 0) return;
+      await deps.database.run((sql) => acceptCurrentLeases(sql, reports));
+      wasAway = false;
+      deps.wake.tasksChanged.give({ ids: reports.map((report) => report.fence.taskId), ended: false });
+    } catch (error) {
+      const isAway = error instanceof DstcError;
+      wasAway = isAway;
+      deps.log[isAway ? 'warn' : 'error']({ err: error, accepts: reports.length }, 'accepts were not written');
+      // The leases stand without; what would be missing is the time of their start.
+      if (isAway) for (const [leaseId, entry] of writing) outstanding.set(leaseId, entry);
+    } finally {
+      writing = new Map();
+      scheduled = false;
+      schedule();
+    }
+  }
+
+  function take({ fence, sessionId }: Pick<Reporter, 'fence' | 'sessionId'>): Outstanding | undefined {
+    const entry = outstanding.get(fence.leaseId) ?? writing.get(fence.leaseId);
+    if (entry?.reporter.sessionId !== sessionId || !isSameFence(entry.reporter.fence, fence)) return undefined;
+    outstanding.delete(fence.leaseId);
+    return aged(entry);
+  }
+
+  return {
+    add(from, fence) {
+      const reporter = { fence, sessionId: from.sessionId, actor: from.actor };
+      outstanding.set(fence.leaseId, { reporter, sinceMs: performance.now() });
+      schedule();
+    },
+    take,
+    async stop() {
+      isStopped = true;
+      for (let left = outstanding.size; left > 0; left -= limits.groupCommitItemsMax) await write();
+    },
+  };
+}

@@ -1,0 +1,241 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { allocate } from '../domain/allocate.ts';
+import { DstcError } from '../domain/errors.ts';
+import { type Fence, parseLeaseId, parseSessionId, parseTaskId } from '../domain/ids.ts';
+import { limits } from '../domain/limits.ts';
+import type { Database } from '../store/database.ts';
+import {
+  type DueTask,
+  type LeasedTask,
+  leasePendingTasks,
+  lockDueTasks,
+  type NewLease,
+  type Want,
+} from '../store/lease-tasks.ts';
+import type { Delivery } from './delivery.ts';
+import type { LiveSession } from './live-session.ts';
+import type { TakeBacks } from './take-back.ts';
+import type { Wake } from './wake.ts';
+
+export interface DispatchDeps {
+  readonly database: Database;
+  readonly wake: Wake;
+  readonly log: Logger;
+  readonly delivery: Delivery;
+  readonly takeBacks: TakeBacks;
+}
+
+/** Gives due tasks to the sessions of this node that have room. */
+export interface Dispatch {
+  readonly join: (session: LiveSession) => void;
+  readonly leave: (session: LiveSession) => void;
+  /** A session has room again, for these types or for all. */
+  readonly roomIn: (session: LiveSession, types?: Iterable<string>) => void;
+  /** Resolves when no claim is under way. */
+  readonly idle: () => Promise<void>;
+  /** Types that could be placed now. */
+  readonly wants: () => Want[];
+  /** Types that are known to have due tasks. */
+  readonly due: (queues: readonly { readonly namespace: string; readonly type: string }[]) => void;
+}
+
+/**
+ * One claim at a time, for all sessions and types at once: what comes free meanwhile goes with the next one. A claim is
+ * one short transaction of two statements, because which session takes which task depends on all tasks that are due.
+ */
+export function createDispatch(deps: DispatchDeps): Dispatch {
+  const sessions = new Map<string, LiveSession>();
+  const byQueue = new Map<string, Set<LiveSession>>();
+  const timers = new Map<string, { readonly atMs: number; readonly timer: NodeJS.Timeout }>();
+  let dirty = new Set<string>();
+  let claiming = false;
+  const whenIdle: (() => void)[] = [];
+
+  deps.wake.taskDue.listen(({ namespace, type, inMs }) => {
+    const queue = queueOf(namespace, type);
+    if (!byQueue.has(queue)) return;
+    if (inMs <= 0) touch(queue);
+    else if (inMs <= limits.pollIntervalMs) touchLater(queue, inMs);
+  });
+
+  function touch(queue: string): void {
+    dirty.add(queue);
+    if (claiming) return;
+    claiming = true;
+    setImmediate(() => void claimWhileDirty());
+  }
+
+  /** A task that is due before the next poll gets a timer; one a queue, for the first of them. */
+  function touchLater(queue: string, inMs: number): void {
+    const atMs = performance.now() + inMs;
+    const earlier = timers.get(queue);
+    if (earlier !== undefined && earlier.atMs <= atMs) return;
+    clearTimeout(earlier?.timer);
+    const timer = setTimeout(() => {
+      timers.delete(queue);
+      touch(queue);
+    }, inMs + 1);
+    timer.unref();
+    timers.set(queue, { atMs, timer });
+  }
+
+  async function claimWhileDirty(): Promise<void> {
+    try {
+      while (dirty.size > 0) {
+        const queues = dirty;
+        dirty = new Set();
+        await claim(wantsOf(queues));
+      }
+    } catch (error) {
+      // The poll finds what this claim left behind.
+      const isAway = error instanceof DstcError;
+      deps.log[isAway ? 'warn' : 'error']({ err: error }, 'claim failed');
+    } finally {
+      claiming = false;
+      for (const resolve of whenIdle.splice(0)) resolve();
+    }
+  }
+
+  function wantsOf(queues: Iterable<string>): Want[] {
+    const wants: Want[] = [];
+    for (const queue of queues) {
+      let room = 0;
+      const { namespace, type } = partsOf(queue);
+      for (const session of byQueue.get(queue) ?? []) room += session.freeOf(type);
+      if (room > 0) wants.push({ namespace, type, tasksMax: Math.min(room, limits.claimBatchMax) });
+    }
+    return wants;
+  }
+
+  async function claim(wants: readonly Want[]): Promise<void> {
+    if (wants.length === 0) return;
+    let chosen: readonly ChosenTask[] = [];
+    const { found, leased } = await deps.database
+      .transaction(async (sql) => {
+        const due = await lockDueTasks(sql, wants);
+        chosen = choose(due, wants);
+        return { found: due, leased: chosen.length === 0 ? [] : await leasePendingTasks(sql, chosen) };
+      })
+      .catch((error: unknown) => {
+        // The commit may have happened all the same, and nobody would ever hear of these leases.
+        for (const lease of chosen) takeBack(lease.sessionId, lease.namespace, fenceOfChosen(lease));
+        throw error;
+      });
+    deliver(leased);
+    deps.wake.tasksChanged.give({ ids: leased.map((task) => task.fence.taskId), ended: false });
+    // A full answer means that there may be more.
+    for (const want of wants) {
+      const count = found.filter((task) => task.namespace === want.namespace && task.type === want.type).length;
+      if (count === want.tasksMax && leased.length > 0) dirty.add(queueOf(want.namespace, want.type));
+    }
+  }
+
+  /** Which session gets which task. */
+  function choose(due: readonly DueTask[], wants: readonly Want[]): ChosenTask[] {
+    const byId = new Map(due.map((task) => [task.id, task]));
+    const candidates = due.map((task) => ({ ...task, queue: queueOf(task.namespace, task.type) }));
+    return allocate(candidates, offersFor(wants)).flatMap(({ taskId, sessionId }) => {
+      const session = sessions.get(sessionId);
+      const task = byId.get(taskId);
+      if (session === undefined || task === undefined) return [];
+      const { namespace, attempt } = task;
+      return [{ taskId, namespace, attempt: attempt + 1, sessionId, leaseId: randomUUID(), actor: session.actor }];
+    });
+  }
+
+  function offersFor(wants: readonly Want[]) {
+    const queues = new Set(wants.map((want) => queueOf(want.namespace, want.type)));
+    return [...sessions.values()]
+      .filter((session) => session.free > 0)
+      .map((session) => ({
+        sessionId: session.sessionId,
+        total: session.free,
+        byQueue: new Map(
+          [...session.types].flatMap((type) => {
+            const queue = queueOf(session.namespace, type);
+            return queues.has(queue) ? [[queue, session.freeOf(type)] as const] : [];
+          }),
+        ),
+      }));
+  }
+
+  function deliver(tasks: readonly LeasedTask[]): void {
+    for (const [sessionId, batch] of Map.groupBy(tasks, (task) => task.sessionId)) {
+      const session = sessions.get(sessionId);
+      if (session === undefined) {
+        // It left this node while the claim was under way.
+        for (const task of batch) takeBack(sessionId, task.namespace, task.fence);
+        continue;
+      }
+      // Tasks often come one by one, and turns are taken from the front.
+      sessions.delete(sessionId);
+      sessions.set(sessionId, session);
+      for (const task of batch) session.hold(task.fence, task.type, false);
+      deps.delivery.sent(
+        session,
+        batch.map((task) => task.fence.leaseId),
+      );
+      session.outlet.assign(batch);
+    }
+  }
+
+  function takeBack(sessionId: string, namespace: string, fence: Fence): void {
+    const from = { sessionId: parseSessionId(sessionId), namespace, may: () => true };
+    deps.takeBacks.add(from, { fence, accepted: false });
+  }
+
+  return {
+    join(session) {
+      sessions.set(session.sessionId, session);
+      for (const type of session.types) {
+        const queue = queueOf(session.namespace, type);
+        const members = byQueue.get(queue) ?? new Set();
+        byQueue.set(queue, members.add(session));
+        touch(queue);
+      }
+    },
+    leave(session) {
+      if (sessions.get(session.sessionId) === session) sessions.delete(session.sessionId);
+      for (const type of session.types) {
+        const queue = queueOf(session.namespace, type);
+        const members = byQueue.get(queue);
+        members?.delete(session);
+        if (members?.size === 0) byQueue.delete(queue);
+      }
+    },
+    roomIn(session, types = session.types) {
+      for (const type of types) touch(queueOf(session.namespace, type));
+    },
+    idle() {
+      if (!claiming) return Promise.resolve();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      whenIdle.push(resolve);
+      return promise;
+    },
+    wants: () => wantsOf(byQueue.keys()),
+    due(queues) {
+      for (const { namespace, type } of queues) touch(queueOf(namespace, type));
+    },
+  };
+}
+
+/** A lease that is about to be given. */
+interface ChosenTask extends NewLease {
+  readonly namespace: string;
+  readonly attempt: number;
+}
+
+function fenceOfChosen({ taskId, attempt, leaseId }: ChosenTask): Fence {
+  return { taskId: parseTaskId(taskId), attempt, leaseId: parseLeaseId(leaseId) };
+}
+
+/** Neither part can contain a slash. */
+function queueOf(namespace: string, type: string): string {
+  return `${namespace}/${type}`;
+}
+
+function partsOf(queue: string): { namespace: string; type: string } {
+  const slash = queue.indexOf('/');
+  return { namespace: queue.slice(0, slash), type: queue.slice(slash + 1) };
+}

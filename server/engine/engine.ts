@@ -1,0 +1,81 @@
+import type { Logger } from 'pino';
+import type { Database } from '../store/database.ts';
+import { type Accepts, createAccepts } from './accept.ts';
+import { type Cancel, createCancel } from './cancel.ts';
+import { createDelivery } from './delivery.ts';
+import { createDispatch, type Dispatch } from './dispatch.ts';
+import { createProgressReports, type ProgressReports } from './progress.ts';
+import { createReports, type Reports } from './report.ts';
+import { createSessions, type Sessions } from './sessions.ts';
+import { createSubmit, type Submit } from './submit.ts';
+import { createTakeBacks } from './take-back.ts';
+import { createTaskTypes, type TaskTypes } from './task-types.ts';
+import { startTicker } from './ticker.ts';
+import { createWake } from './wake.ts';
+import { createWatch, type Watch } from './watch.ts';
+
+export interface EngineOptions {
+  /** How other nodes and operators know this one. */
+  readonly node: string;
+  readonly leaseMs: number;
+  readonly payloadBytesMax: number;
+  readonly historyDays: number;
+}
+
+/** Everything that can happen to a task, put together. */
+export interface Engine {
+  readonly types: TaskTypes;
+  readonly submit: Submit;
+  readonly cancel: Cancel;
+  readonly watch: Watch;
+  readonly dispatch: Dispatch;
+  readonly sessions: Sessions;
+  readonly accepts: Accepts;
+  readonly progress: ProgressReports;
+  readonly reports: Reports;
+  readonly stop: () => Promise<void>;
+}
+
+export function startEngine(
+  deps: { readonly database: Database; readonly log: Logger },
+  options: EngineOptions,
+): Engine {
+  const { database, log } = deps;
+  const { payloadBytesMax, leaseMs, historyDays, node } = options;
+  const wake = createWake();
+  const types = createTaskTypes({ database });
+  const delivery = createDelivery();
+  const accepts = createAccepts({ database, wake, log });
+  const progress = createProgressReports({ database, wake, log });
+  const reports = createReports({ database, types, accepts, progress, wake, payloadBytesMax });
+  const takeBacks = createTakeBacks({ reports, log });
+  const dispatch = createDispatch({ database, wake, log, delivery, takeBacks });
+  const sessions = createSessions({
+    database,
+    dispatch,
+    delivery,
+    reports,
+    accepts,
+    takeBacks,
+    wake,
+    log,
+    node,
+    leaseMs,
+  });
+  const ticker = startTicker({ database, dispatch, sessions, wake, log, leaseMs, historyDays });
+  return {
+    types,
+    submit: createSubmit({ database, types, wake, payloadBytesMax }),
+    cancel: createCancel({ database, wake }),
+    watch: createWatch({ database, wake, log }),
+    dispatch,
+    sessions,
+    accepts,
+    progress,
+    reports,
+    async stop() {
+      await ticker.stop();
+      await Promise.all([accepts.stop(), progress.stop()]);
+    },
+  };
+}

@@ -1,0 +1,202 @@
+import type { Fence } from '../domain/ids.ts';
+import type { Command } from '../domain/lifecycle.ts';
+import { limits } from '../domain/limits.ts';
+import { type Payload, payloadViolations } from '../domain/payload.ts';
+import type { TaskState } from '../domain/task-state.ts';
+import type { Database } from '../store/database.ts';
+import { type LockedTask, lockCurrentLeases } from '../store/lock-tasks.ts';
+import {
+  acceptCurrentLeases,
+  type ReportedTask,
+  type Reporter,
+  type Success,
+  selectReportedTasks,
+  storeCurrentProgress,
+  succeedCurrentLeases,
+  type VainReport,
+} from '../store/report-tasks.ts';
+import type { StoredError } from '../store/schema.ts';
+import type { Accepts } from './accept.ts';
+import { announceMoves, applyMoves } from './apply-moves.ts';
+import { createGroupCommit } from './group-commit.ts';
+import type { Reporting } from './live-session.ts';
+import type { ProgressReports } from './progress.ts';
+import type { TaskTypes } from './task-types.ts';
+import type { Wake } from './wake.ts';
+
+/** What became of a report. */
+export type Settlement =
+  | { readonly outcome: 'recorded'; readonly state: TaskState }
+  | { readonly outcome: 'already recorded' }
+  | { readonly outcome: 'lease lost' }
+  /** The lease is current, and the task's state does not allow it: a cancel that nobody asked for. */
+  | { readonly outcome: 'not allowed' }
+  | { readonly outcome: 'task not found' };
+
+/** A report other than a success. */
+export interface EndReport {
+  readonly fence: Fence;
+  readonly command: Extract<Command, 'fail' | 'release' | 'undeliver' | 'acknowledgeCancel'>;
+  readonly error?: StoredError;
+  readonly retryAfterMs?: number | undefined;
+  readonly reason?: string;
+}
+
+export interface Reports {
+  /** Records a result; one that breaks the type's output schema or the payload limit fails the task. */
+  readonly succeed: (from: Reporting, fence: Fence, type: string | undefined, output: Payload) => Promise<Settlement>;
+  /** Records any other end of a lease. */
+  readonly end: (from: Reporting, report: EndReport) => Promise<Settlement>;
+  /** Those of the leases, by id, that a report has ended before. */
+  readonly settledAmong: (from: Reporting, fences: readonly Fence[]) => Promise<ReadonlySet<string>>;
+}
+
+export interface ReportDeps {
+  readonly database: Database;
+  readonly types: TaskTypes;
+  readonly accepts: Accepts;
+  readonly progress: ProgressReports;
+  readonly wake: Wake;
+  readonly payloadBytesMax: number;
+}
+
+type Ending = Reporter & Omit<EndReport, 'fence'>;
+/** What the statement did: the state after the move, none when it was not allowed; undefined for a stale fence. */
+type Written = { readonly state: TaskState | undefined } | undefined;
+
+export function createReports(deps: ReportDeps): Reports {
+  const successes = createGroupCommit<Success, boolean>({
+    flush: (reports) => writeSuccesses(deps, reports),
+    itemsMax: limits.groupCommitItemsMax,
+    bytesMax: limits.groupCommitBytesMax,
+    bytesOf: (report) => report.output.byteLength,
+    concurrency: 2,
+    queueMax: limits.groupCommitQueueMax,
+  });
+  const endings = createGroupCommit<Ending, Written>({
+    flush: (reports) => writeEndings(deps, reports),
+    itemsMax: limits.groupCommitItemsMax,
+    bytesMax: limits.groupCommitBytesMax,
+    bytesOf: () => 256,
+    concurrency: 2,
+    queueMax: limits.groupCommitQueueMax,
+  });
+
+  const explanations = createGroupCommit<VainReport, ReportedTask | undefined>({
+    flush: async (items) => {
+      const found = await deps.database.run((sql) => selectReportedTasks(sql, items));
+      const byItem = new Map(found.map((task) => [task.index, task]));
+      return items.map((_, index) => byItem.get(index));
+    },
+    itemsMax: limits.groupCommitItemsMax,
+    bytesMax: limits.groupCommitBytesMax,
+    bytesOf: () => 64,
+    concurrency: 1,
+    queueMax: limits.groupCommitQueueMax,
+  });
+
+  async function end(from: Reporting, report: EndReport): Promise<Settlement> {
+    const written = await endings.add({ ...report, sessionId: from.sessionId, actor: from.actor });
+    if (written === undefined) return explain(from, report.fence);
+    return written.state === undefined ? { outcome: 'not allowed' } : { outcome: 'recorded', state: written.state };
+  }
+
+  /** Why a report changed nothing. */
+  async function explain(from: Reporting, fence: Fence): Promise<Settlement> {
+    const task = await explanations.add({ namespace: from.namespace, sessionId: from.sessionId, fence });
+    if (task === undefined || !from.may(task.type)) return { outcome: 'task not found' };
+    return { outcome: task.settled ? 'already recorded' : 'lease lost' };
+  }
+
+  return {
+    async succeed(from, fence, type, output) {
+      const wrong = await outputError(deps, from.namespace, type, output);
+      if (wrong !== undefined) return end(from, { fence, command: 'fail', error: wrong });
+      const recorded = await successes.add({
+        fence,
+        sessionId: from.sessionId,
+        actor: from.actor,
+        output: output.data,
+        outputContentType: output.contentType,
+        acceptedAgoMs: deps.accepts.take({ fence, sessionId: from.sessionId })?.agoMs ?? null,
+      });
+      return recorded ? { outcome: 'recorded', state: 'SUCCEEDED' } : explain(from, fence);
+    },
+    end,
+    async settledAmong(from, fences) {
+      const items = fences.map((fence) => ({ namespace: from.namespace, sessionId: from.sessionId, fence }));
+      const tasks = await deps.database.run((sql) => selectReportedTasks(sql, items));
+      return new Set(tasks.filter((task) => task.settled).map((task) => task.leaseId));
+    },
+  };
+}
+
+/** What is wrong with a result, as the error that the task then fails with. */
+async function outputError(
+  deps: ReportDeps,
+  namespace: string,
+  type: string | undefined,
+  output: Payload,
+): Promise<StoredError | undefined> {
+  if (output.data.byteLength > deps.payloadBytesMax) {
+    const message = `the output has ${output.data.byteLength} bytes, more than the ${deps.payloadBytesMax} allowed`;
+    return { code: 'OUTPUT_INVALID', message, kind: 'PERMANENT' };
+  }
+  // A report without a type is on a lease that is not held here: the fence will refuse it.
+  if (type === undefined) return undefined;
+  const { checkOutput } = await deps.types.get(namespace, type);
+  const [violation] = payloadViolations(output, checkOutput);
+  if (violation === undefined) return undefined;
+  const message = `the output does not match the schema: ${violation.field} ${violation.description}`;
+  return { code: 'OUTPUT_INVALID', message, kind: 'PERMANENT' };
+}
+
+async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Promise<readonly boolean[]> {
+  const first = firstOfEach(reports);
+  const recorded = await deps.database.run((sql) => succeedCurrentLeases(sql, [...first.values()]));
+  const keys = new Set(recorded.map(keyOf));
+  const results = reports.map((report) => keys.has(keyOf(report)) && first.get(keyOf(report)) === report);
+  const ended = reports.filter((_, index) => results[index]).map((report) => report.fence.taskId);
+  deps.wake.tasksChanged.give({ ids: ended, ended: true });
+  return results;
+}
+
+async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promise<readonly Written[]> {
+  const first = firstOfEach(reports);
+  const endings = [...first.values()];
+  // What the worker had said of the lease before, and nobody has written yet.
+  const accepted = endings.flatMap((report) =>
+    report.command === 'undeliver' ? [] : (deps.accepts.take(report) ?? []),
+  );
+  const progress = endings.flatMap((report) => deps.progress.take(report) ?? []);
+  const applied = await deps.database.transaction(async (sql) => {
+    if (accepted.length > 0) await acceptCurrentLeases(sql, accepted);
+    if (progress.length > 0) await storeCurrentProgress(sql, progress);
+    const locked = await lockCurrentLeases(sql, endings);
+    const commands = locked.flatMap((task) => {
+      const report = first.get(keyOfTask(task));
+      return report === undefined ? [] : [{ ...report, task }];
+    });
+    return applyMoves(sql, commands);
+  });
+
+  announceMoves(deps.wake, applied);
+  const written = new Map(applied.map(({ task, move }) => [keyOfTask(task), { state: move?.to }]));
+  return reports.map((report) => (first.get(keyOf(report)) === report ? written.get(keyOf(report)) : undefined));
+}
+
+/** One statement writes one report of a lease; what else it brings for the same one finds that recorded. */
+function firstOfEach<Report extends Reporter>(reports: readonly Report[]): Map<string, Report> {
+  const first = new Map<string, Report>();
+  for (const report of reports) if (!first.has(keyOf(report))) first.set(keyOf(report), report);
+  return first;
+}
+
+/** All that makes a report current: a lease id alone may have been heard of by others. */
+function keyOf({ fence, sessionId }: Pick<Reporter, 'fence' | 'sessionId'>): string {
+  return `${fence.taskId}/${fence.attempt}/${fence.leaseId}/${sessionId}`;
+}
+
+function keyOfTask(task: LockedTask): string {
+  return `${task.id}/${task.attempt}/${task.leaseId}/${task.sessionId}`;
+}

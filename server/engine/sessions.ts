@@ -1,0 +1,271 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import { DstcError } from '../domain/errors.ts';
+import { type Fence, type LeaseId, parseLeaseId, parseSessionId, parseTaskId, type SessionId } from '../domain/ids.ts';
+import type { Database } from '../store/database.ts';
+import {
+  expireSessionOfNode,
+  insertSession,
+  renewSessionsOfNode,
+  resumeSession,
+  type SessionLease,
+  selectLeasesOfSession,
+} from '../store/sessions.ts';
+import type { Accepts } from './accept.ts';
+import type { Delivery } from './delivery.ts';
+import type { Dispatch } from './dispatch.ts';
+import { type HeldLease, LiveSession, type Reporting, type SessionOutlet } from './live-session.ts';
+import type { Reports } from './report.ts';
+import type { TakeBacks } from './take-back.ts';
+import type { Wake } from './wake.ts';
+
+/** What a worker says of itself. */
+export interface WorkerInfo {
+  readonly namespace: string;
+  readonly actor: string;
+  readonly may: (type: string) => boolean;
+  readonly slots: number;
+  readonly slotsByType: ReadonlyMap<string, number>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly sdkName: string;
+  readonly sdkVersion: string;
+  readonly buildVersion: string;
+}
+
+/** What proves a session. */
+export interface SessionSecret {
+  readonly sessionId: SessionId;
+  readonly secret: string;
+}
+
+export type Verdict = 'keep' | 'drop' | 'already finished';
+
+export interface Reconciliation {
+  readonly fence: Fence;
+  readonly verdict: Verdict;
+}
+
+/** The worker sessions that this node serves. */
+export interface Sessions {
+  /** Begins a session in the database. */
+  readonly create: (info: WorkerInfo) => Promise<SessionSecret>;
+  /** Renews a session, begun on any node, for whoever knows its secret; rejects with `SESSION_NOT_FOUND`. */
+  readonly prove: (who: Pick<WorkerInfo, 'namespace' | 'actor'>, claim: SessionSecret) => Promise<void>;
+  /** Serves a session from this node; from now on it is renewed. */
+  readonly attach: (sessionId: SessionId, info: WorkerInfo, outlet: SessionOutlet) => LiveSession;
+  /**
+   * Brings the worker's view and the database's together: leases in both go on, leases that only the worker knows are
+   * lost or were finished, and leases that only the database knows never arrived and go back unspent.
+   */
+  readonly reconcile: (session: LiveSession, held: readonly Fence[]) => Promise<Reconciliation[]>;
+  /** The leases of a worker without a stream, as the database knows them. */
+  readonly leasesOf: (sessionId: SessionId) => Promise<ReadonlyMap<string, HeldLease>>;
+  /** What the database says of leases that a worker without a stream names. */
+  readonly verdicts: (from: Reporting, held: readonly Fence[]) => Promise<Reconciliation[]>;
+  /** A lease has ended: its place is free again. */
+  readonly letGo: (session: LiveSession, leaseId: LeaseId) => void;
+  /** The stream is gone: the session lives on for its lease, and what it has not accepted goes back at once. */
+  readonly detach: (session: LiveSession) => void;
+  /** Gives back, unspent, what its principal may not work on any more, and tells the worker to stop. */
+  readonly withdraw: (session: LiveSession) => void;
+  /** The worker has said goodbye: what it still holds is lost now. */
+  readonly end: (session: LiveSession) => Promise<void>;
+  /** Takes back what was not accepted in time. */
+  readonly takeBackUndelivered: () => Promise<void>;
+  /** Renews all sessions in one statement, and tells those that are gone. */
+  readonly renew: () => Promise<void>;
+  readonly get: (sessionId: string) => LiveSession | undefined;
+  readonly ids: () => string[];
+}
+
+export interface SessionsDeps {
+  readonly database: Database;
+  readonly dispatch: Dispatch;
+  readonly reports: Reports;
+  readonly accepts: Accepts;
+  readonly takeBacks: TakeBacks;
+  readonly delivery: Delivery;
+  readonly wake: Wake;
+  readonly log: Logger;
+  readonly node: string;
+  readonly leaseMs: number;
+}
+
+export function createSessions(deps: SessionsDeps): Sessions {
+  const live = new Map<string, LiveSession>();
+
+  function attach(sessionId: SessionId, info: WorkerInfo, outlet: SessionOutlet): LiveSession {
+    const session = new LiveSession({ ...info, sessionId, outlet });
+    const earlier = live.get(sessionId);
+    // A worker that comes back before its old stream was found dead.
+    if (earlier !== undefined) {
+      deps.dispatch.leave(earlier);
+      earlier.outlet.lost();
+    }
+    live.set(sessionId, session);
+    return session;
+  }
+
+  /** Renews a session for whoever knows its secret, and takes it over from the node that had it. */
+  async function prove(who: Pick<WorkerInfo, 'namespace' | 'actor'>, claim: SessionSecret): Promise<void> {
+    const row = {
+      id: claim.sessionId,
+      namespace: who.namespace,
+      principal: who.actor,
+      node: deps.node,
+      secretHash: hashOf(claim.secret),
+    };
+    const isLive = await deps.database.run((sql) => resumeSession(sql, row, deps.leaseMs));
+    if (isLive) return;
+    throw new DstcError('SESSION_NOT_FOUND', 'the worker session has ended, or it is not yours; begin a new one', {
+      metadata: { session_id: claim.sessionId },
+    });
+  }
+
+  function remove(session: LiveSession): boolean {
+    deps.dispatch.leave(session);
+    return live.get(session.sessionId) === session && live.delete(session.sessionId);
+  }
+
+  deps.wake.leaseCancelled.listen((notice) => live.get(notice.sessionId)?.cancel([notice]));
+
+  return {
+    async create(info) {
+      const secret = randomBytes(24).toString('base64url');
+      const row = { ...stored(info), node: deps.node, secretHash: hashOf(secret) };
+      const id = await deps.database.run((sql) => insertSession(sql, row, deps.leaseMs));
+      return { sessionId: parseSessionId(id), secret };
+    },
+
+    prove,
+    attach,
+
+    async reconcile(session, held) {
+      const { verdicts, unknown } = await compare(deps, session, held);
+      for (const { verdict, fence, type, accepted } of verdicts) {
+        if (verdict !== 'keep' || type === undefined) continue;
+        session.hold(fence, type, true);
+        if (!accepted) deps.accepts.add(session, fence);
+      }
+      for (const lease of unknown) deps.takeBacks.add(session, lease);
+      return verdicts;
+    },
+
+    async leasesOf(sessionId) {
+      const rows = await deps.database.run((sql) => selectLeasesOfSession(sql, sessionId));
+      return new Map(rows.map((row) => [row.leaseId, heldLease(row)]));
+    },
+
+    verdicts: async (from, held) => (await compare(deps, from, held)).verdicts,
+
+    letGo(session, leaseId) {
+      const wasFull = session.free === 0;
+      const type = session.letGo(leaseId);
+      if (type === undefined) return;
+      // While it had no place at all, tasks of every type may have gathered, and the order is one for all of them.
+      deps.dispatch.roomIn(session, wasFull ? session.types : [type]);
+    },
+
+    detach(session) {
+      if (!remove(session)) return;
+      const undelivered = [...session.held].filter((lease) => !lease.accepted);
+      for (const lease of undelivered) deps.takeBacks.add(session, lease);
+    },
+
+    withdraw(session) {
+      for (const lease of [...session.held].filter(({ type }) => !session.may(type))) {
+        const { fence } = lease;
+        const reason = 'the permission was withdrawn';
+        session.cancel([{ ...fence, sessionId: session.sessionId, reason, graceMs: 0 }]);
+        deps.takeBacks.add(session, { fence, accepted: true }, reason);
+        session.letGo(fence.leaseId);
+      }
+    },
+
+    async end(session) {
+      if (remove(session)) await deps.database.run((sql) => expireSessionOfNode(sql, deps.node, session.sessionId));
+    },
+
+    async takeBackUndelivered() {
+      deps.takeBacks.tryAgain();
+      for (const { session, leaseId } of deps.delivery.overdue()) {
+        const lease = session.lease(leaseId);
+        if (lease === undefined) continue;
+        deps.log.warn(
+          { task: lease.fence.taskId, session: session.sessionId },
+          'an assignment was not accepted in time',
+        );
+        deps.takeBacks.add(session, lease);
+        this.letGo(session, leaseId);
+      }
+    },
+
+    async renew() {
+      // Counted from the last sign of life, so that a silent worker is lost one lease after it, and not later.
+      const renewals = [...live.values()].map((session) => ({
+        session,
+        id: session.sessionId,
+        lifeMs: deps.leaseMs - session.silentMs,
+      }));
+      if (renewals.length === 0) return;
+      // A dead connection must be found soon enough for another one to renew in time.
+      const limit = { callMsMax: deps.leaseMs / 4 };
+      const renewed = await deps.database.run((sql) => renewSessionsOfNode(sql, deps.node, renewals), limit);
+      for (const { session } of renewals) {
+        if (!renewed.has(session.sessionId) && remove(session)) session.outlet.lost();
+      }
+    },
+
+    get: (sessionId) => live.get(sessionId),
+    ids: () => [...live.keys()],
+  };
+}
+
+interface Comparison {
+  readonly verdicts: (Reconciliation & { readonly type?: string; readonly accepted?: boolean })[];
+  /** Leases that the worker did not name. */
+  readonly unknown: HeldLease[];
+}
+
+async function compare(deps: SessionsDeps, from: Reporting, held: readonly Fence[]): Promise<Comparison> {
+  const rows = await deps.database.run((sql) => selectLeasesOfSession(sql, from.sessionId));
+  const current = new Map(rows.map((row) => [row.leaseId, row]));
+  const isCurrent = (fence: Fence) => {
+    const row = current.get(fence.leaseId);
+    return row?.taskId === fence.taskId && row.attempt === fence.attempt;
+  };
+  const gone = held.filter((fence) => !isCurrent(fence));
+  const settled = gone.length === 0 ? new Set() : await deps.reports.settledAmong(from, gone);
+  const verdicts = held.map((fence) => {
+    const row = current.get(fence.leaseId);
+    if (row === undefined || !isCurrent(fence)) {
+      return { fence, verdict: settled.has(fence.leaseId) ? ('already finished' as const) : ('drop' as const) };
+    }
+    return { fence, verdict: 'keep' as const, type: row.type, accepted: row.accepted };
+  });
+  for (const { fence, verdict } of verdicts) if (verdict === 'keep') current.delete(fence.leaseId);
+  return { verdicts, unknown: [...current.values()].map(heldLease) };
+}
+
+function heldLease(row: SessionLease): HeldLease {
+  const fence = { taskId: parseTaskId(row.taskId), attempt: row.attempt, leaseId: parseLeaseId(row.leaseId) };
+  return { fence, type: row.type, accepted: row.accepted };
+}
+
+/** What of a worker goes into its row. */
+function stored(info: WorkerInfo) {
+  return {
+    namespace: info.namespace,
+    principal: info.actor,
+    taskTypes: Object.fromEntries(info.slotsByType),
+    slots: info.slots,
+    labels: info.labels,
+    sdkName: info.sdkName,
+    sdkVersion: info.sdkVersion,
+    buildVersion: info.buildVersion,
+  };
+}
+
+function hashOf(secret: string): Uint8Array {
+  return createHash('sha256').update(secret).digest();
+}

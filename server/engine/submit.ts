@@ -1,0 +1,171 @@
+import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { DstcError, type FieldViolation } from '../domain/errors.ts';
+import { limits, retryPolicyDefault } from '../domain/limits.ts';
+import { checkPayloadSize, type Payload, payloadViolations } from '../domain/payload.ts';
+import type { RetryPolicy } from '../domain/retry.ts';
+import type { Database } from '../store/database.ts';
+import { type InsertedTask, insertTasks, type NewTask, selectIdempotencyKeys } from '../store/insert-tasks.ts';
+import type { TaskTypeRow } from '../store/task-types.ts';
+import { createGroupCommit } from './group-commit.ts';
+import type { TaskTypes } from './task-types.ts';
+import type { Wake } from './wake.ts';
+
+export interface IdempotencyKey {
+  readonly key: string;
+  /** What makes two inputs the same one. */
+  readonly inputIdentity: Uint8Array;
+}
+
+/** A task as its producer asks for it; what is undefined comes from the type. */
+export interface Submission {
+  readonly namespace: string;
+  readonly type: string;
+  readonly input: Payload;
+  /** Undefined without a key. */
+  readonly idempotency: IdempotencyKey | undefined;
+  readonly priority: number | undefined;
+  readonly delayMs: number;
+  readonly availableTime: Date | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly retryPolicy: RetryPolicy | undefined;
+  readonly startMs: number | undefined;
+  readonly runMs: number | undefined;
+  readonly totalMs: number | undefined;
+  readonly creator: string;
+}
+
+/** The task that was made, or the id of the one that its idempotency key had made. */
+export type Submitted =
+  | { readonly kind: 'inserted'; readonly task: NewTask; readonly inserted: InsertedTask }
+  | { readonly kind: 'existed'; readonly id: string };
+
+export interface SubmitDeps {
+  readonly database: Database;
+  readonly types: TaskTypes;
+  readonly wake: Wake;
+  readonly payloadBytesMax: number;
+}
+
+/** Resolves after the commit. */
+export type Submit = (submission: Submission) => Promise<Submitted>;
+
+/** What the statement answers for one task. */
+type Written =
+  | { readonly kind: 'inserted'; readonly inserted: InsertedTask }
+  | { readonly kind: 'existed'; readonly id: string; readonly requestHash: Uint8Array };
+
+export function createSubmit(deps: SubmitDeps): Submit {
+  const commits = createGroupCommit<NewTask, Written>({
+    flush: (tasks) => writeTasks(deps, tasks),
+    itemsMax: limits.groupCommitItemsMax,
+    bytesMax: limits.groupCommitBytesMax,
+    bytesOf: (task) => task.input.byteLength,
+    concurrency: 2,
+    queueMax: limits.groupCommitQueueMax,
+  });
+
+  return async (submission) => {
+    checkPayloadSize('input', submission.input, deps.payloadBytesMax);
+    const { row, checkInput } = await deps.types.get(submission.namespace, submission.type);
+    const violations = payloadViolations(submission.input, checkInput);
+    if (violations.length > 0) throw inputInvalid(submission.type, violations);
+    const task = newTask(submission, row);
+    const written = await commits.add(task);
+    if (written.kind === 'inserted') return { kind: 'inserted', task, inserted: written.inserted };
+    if (Buffer.compare(written.requestHash, task.requestHash ?? Buffer.of()) === 0) {
+      return { kind: 'existed', id: written.id };
+    }
+    throw new DstcError(
+      'IDEMPOTENCY_CONFLICT',
+      'the idempotency key was used with another request; use a key of its own for each task',
+      { metadata: { idempotency_key: task.idempotencyKey ?? '' } },
+    );
+  };
+}
+
+function newTask(submission: Submission, type: TaskTypeRow): NewTask {
+  const retry = submission.retryPolicy ?? type.retryPolicy;
+  return {
+    namespace: submission.namespace,
+    type: submission.type,
+    priority: submission.priority ?? type.priority,
+    attemptsMax: retry.attemptsMax,
+    availableTime: submission.availableTime ?? null,
+    delayMs: submission.delayMs,
+    startMs: submission.startMs ?? type.startMs,
+    runMs: submission.runMs ?? type.runMs,
+    totalMs: submission.totalMs ?? type.totalMs,
+    retryPolicy: isDeepStrictEqual(retry, retryPolicyDefault) ? null : retry,
+    labels: submission.labels,
+    input: submission.input.data,
+    inputContentType: submission.input.contentType,
+    idempotencyKey: submission.idempotency?.key ?? null,
+    requestHash: submission.idempotency === undefined ? null : requestHash(submission, submission.idempotency),
+    creator: submission.creator,
+  };
+}
+
+/** What makes two requests the same one: everything that was asked for, and who asked. */
+function requestHash(submission: Submission, { inputIdentity }: IdempotencyKey): Uint8Array {
+  const { input, labels, idempotency: _, ...rest } = submission;
+  const sortedLabels = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHash('sha256')
+    .update(JSON.stringify([rest, sortedLabels, input.contentType]))
+    .update('\0')
+    .update(inputIdentity)
+    .digest();
+}
+
+async function writeTasks(deps: SubmitDeps, tasks: readonly NewTask[]): Promise<readonly Written[]> {
+  const written = new Map<number, Written>();
+  for (const row of await deps.database.run((sql) => insertTasks(sql, tasks))) {
+    written.set(row.index, { kind: 'inserted', inserted: row });
+  }
+  hintAtDueTasks(deps.wake, tasks, written);
+  if (written.size < tasks.length) await findExisting(deps, tasks, written);
+  return tasks.map((_, index) => written.get(index) as Written);
+}
+
+/** One hint a type, for the task that is due first. */
+function hintAtDueTasks(wake: Wake, tasks: readonly NewTask[], written: ReadonlyMap<number, Written>): void {
+  const first = new Map<string, { namespace: string; type: string; inMs: number }>();
+  tasks.forEach(({ namespace, type }, index) => {
+    const result = written.get(index);
+    if (result?.kind !== 'inserted') return;
+    const key = `${namespace}/${type}`;
+    const earlier = first.get(key)?.inMs ?? Number.POSITIVE_INFINITY;
+    first.set(key, { namespace, type, inMs: Math.min(result.inserted.dueInMs, earlier) });
+  });
+  for (const hint of first.values()) wake.taskDue.give(hint);
+}
+
+/** Looks up what the idempotency keys that were taken had made. */
+async function findExisting(deps: SubmitDeps, tasks: readonly NewTask[], written: Map<number, Written>): Promise<void> {
+  const missing = tasks.flatMap((task, index) => (written.has(index) ? [] : [{ task, index }]));
+  const keys = missing.map(({ task }) => ({ namespace: task.namespace, key: task.idempotencyKey ?? '' }));
+  const rows = await deps.database.run((sql) => selectIdempotencyKeys(sql, keys));
+  const byKey = new Map(rows.map((row) => [`${row.namespace}/${row.key}`, row]));
+  for (const { task, index } of missing) {
+    const row = byKey.get(`${task.namespace}/${task.idempotencyKey}`);
+    if (row !== undefined) {
+      written.set(index, { kind: 'existed', id: row.taskId, requestHash: row.requestHash });
+      continue;
+    }
+    // Gone between the two statements: its task outlived its retention just now, so the key is free again.
+    const [again] = await writeTasks(deps, [task]);
+    if (again !== undefined) written.set(index, again);
+  }
+}
+
+function inputInvalid(type: string, violations: readonly FieldViolation[]): DstcError {
+  const [first] = violations;
+  return new DstcError(
+    'INPUT_INVALID',
+    `the input does not match the schema of ${type}: ${first?.field} ${first?.description}`,
+    {
+      metadata: { task_type: type },
+      violations: violations.map(({ field, description }) => ({ field: `input${field}`, description })),
+    },
+  );
+}

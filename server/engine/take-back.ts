@@ -1,0 +1,40 @@
+import type { Logger } from 'pino';
+import { DstcError } from '../domain/errors.ts';
+import type { HeldLease, Reporting } from './live-session.ts';
+import type { Reports } from './report.ts';
+
+/** Leases that are to go back to the queue without costing an attempt. */
+export interface TakeBacks {
+  readonly add: (from: Omit<Reporting, 'actor'>, lease: Pick<HeldLease, 'fence' | 'accepted'>, reason?: string) => void;
+  /** Tries again what failed because Postgres was away. */
+  readonly tryAgain: () => void;
+}
+
+export function createTakeBacks(deps: { readonly reports: Reports; readonly log: Logger }): TakeBacks {
+  // Nobody else knows of them: their session may live for ever, so that they must not be forgotten.
+  let failed: (() => void)[] = [];
+
+  function add(
+    from: Omit<Reporting, 'actor'>,
+    lease: Pick<HeldLease, 'fence' | 'accepted'>,
+    reason = 'the assignment did not arrive',
+  ): void {
+    const { sessionId, namespace, may } = from;
+    const command = lease.accepted ? 'release' : 'undeliver';
+    deps.reports
+      .end({ sessionId, namespace, may, actor: 'system:dispatch' }, { fence: lease.fence, command, reason })
+      .catch((error) => {
+        deps.log.warn({ err: error, task: lease.fence.taskId }, 'a lease was not taken back');
+        if (error instanceof DstcError) failed.push(() => add(from, lease, reason));
+      });
+  }
+
+  return {
+    add,
+    tryAgain() {
+      const again = failed;
+      failed = [];
+      for (const takeBack of again) takeBack();
+    },
+  };
+}

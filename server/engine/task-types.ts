@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { DstcError, taskTypeNotFound } from '../domain/errors.ts';
+import { compileSchema, type JsonCheck } from '../domain/json-schema.ts';
+import type { Database } from '../store/database.ts';
+import { type NewTaskType, selectTaskType, type TaskTypeRow, upsertTaskType } from '../store/task-types.ts';
+
+/** A task type, ready for use. */
+export interface KnownTaskType {
+  readonly row: TaskTypeRow;
+  /** Undefined accepts anything. */
+  readonly checkInput: JsonCheck | undefined;
+  readonly checkOutput: JsonCheck | undefined;
+}
+
+export interface TaskTypes {
+  /** The type as it was at most a second ago; rejects with `TASK_TYPE_NOT_FOUND`. */
+  readonly get: (namespace: string, name: string) => Promise<KnownTaskType>;
+  /** Creates or replaces; rejects with `ETAG_MISMATCH` when an etag is given that is not the current one. */
+  readonly apply: (value: Omit<NewTaskType, 'etag'>, expectedEtag: string | undefined) => Promise<TaskTypeRow>;
+}
+
+/** Reading a type for every task would double the statements; a second is how late a change may be on another node. */
+const freshMs = 1_000;
+const typesMax = 10_000;
+
+export function createTaskTypes(deps: { readonly database: Database }): TaskTypes {
+  const known = new LRUCache<string, KnownTaskType>({ max: typesMax });
+  const fresh = new LRUCache<string, Promise<KnownTaskType | undefined>>({ max: typesMax, ttl: freshMs });
+
+  async function load(key: string, namespace: string, name: string): Promise<KnownTaskType | undefined> {
+    const row = await deps.database.query((orm) => selectTaskType(orm, namespace, name));
+    if (row === undefined) return undefined;
+    const last = known.get(key);
+    if (last?.row.etag === row.etag) return last;
+    const type: KnownTaskType = {
+      row,
+      checkInput: row.inputSchema === null ? undefined : compileSchema('input_schema', row.inputSchema),
+      checkOutput: row.outputSchema === null ? undefined : compileSchema('output_schema', row.outputSchema),
+    };
+    known.set(key, type);
+    return type;
+  }
+
+  return {
+    async get(namespace, name) {
+      const key = `${namespace}/${name}`;
+      let loading = fresh.get(key);
+      if (loading === undefined) {
+        loading = load(key, namespace, name);
+        fresh.set(key, loading);
+        loading.catch(() => fresh.delete(key));
+      }
+      const type = await loading;
+      if (type === undefined) throw taskTypeNotFound(name);
+      return type;
+    },
+
+    async apply(value, expectedEtag) {
+      if (value.inputSchema !== null) compileSchema('task_type.input_schema', value.inputSchema);
+      if (value.outputSchema !== null) compileSchema('task_type.output_schema', value.outputSchema);
+      // Postgres has no text with NUL in it, so such an etag was never one of ours.
+      const row = expectedEtag?.includes('\0')
+        ? undefined
+        : await deps.database.query((orm) => upsertTaskType(orm, { ...value, etag: randomUUID() }, expectedEtag));
+      fresh.delete(`${value.namespace}/${value.name}`);
+      if (row !== undefined) return row;
+      throw new DstcError('ETAG_MISMATCH', `task type ${value.name} is not at the etag you sent; read it again`, {
+        metadata: { task_type: value.name },
+      });
+    },
+  };
+}

@@ -1,0 +1,122 @@
+import type { Logger } from 'pino';
+import { DstcError } from '../domain/errors.ts';
+import { limits } from '../domain/limits.ts';
+import type { Database } from '../store/database.ts';
+import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
+import { deleteOutlivedTasks } from '../store/retention.ts';
+import { selectTick } from '../store/tick.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Sessions } from './sessions.ts';
+import { sweepExpiredSessions, sweepOverdueTasks } from './sweep.ts';
+import type { Wake } from './wake.ts';
+
+export interface TickerDeps {
+  readonly database: Database;
+  readonly dispatch: Dispatch;
+  readonly sessions: Sessions;
+  readonly wake: Wake;
+  readonly log: Logger;
+  readonly leaseMs: number;
+  /** History older than this many days is dropped. */
+  readonly historyDays: number;
+}
+
+/** Everything that happens because time passes. Every node does all of it; none depends on another. */
+export interface Ticker {
+  readonly stop: () => Promise<void>;
+}
+
+export function startTicker(deps: TickerDeps): Ticker {
+  const outage = createOutage(deps.leaseMs);
+  const loops = [
+    startLoop(deps.log, 'tick', limits.pollIntervalMs, () => outage.watch(() => tick(deps, outage))),
+    startLoop(deps.log, 'renewal', deps.leaseMs / 3, () => deps.sessions.renew()),
+    startLoop(deps.log, 'delivery', 250, () => deps.sessions.takeBackUndelivered()),
+    startLoop(deps.log, 'retention', 10_000, () => deleteOutlived(deps)),
+    startLoop(deps.log, 'partitions', 3_600_000, () => turnPartitions(deps)),
+  ];
+  return {
+    async stop() {
+      await Promise.all(loops.map((loop) => loop.stop()));
+    },
+  };
+}
+
+/** Whether Postgres was away a moment ago. */
+interface Outage {
+  readonly watch: (turn: () => Promise<void>) => Promise<void>;
+  readonly isOver: () => boolean;
+}
+
+/**
+ * While Postgres is away no session can be renewed. When it is back, every node first gets the time to renew its own:
+ * nobody loses a lease because the database was gone.
+ */
+function createOutage(leaseMs: number): Outage {
+  let overAtMs = Number.NEGATIVE_INFINITY;
+  return {
+    async watch(turn) {
+      try {
+        await turn();
+      } catch (error) {
+        overAtMs = performance.now() + leaseMs / 3 + 2 * limits.pollIntervalMs;
+        throw error;
+      }
+    },
+    isOver: () => performance.now() >= overAtMs,
+  };
+}
+
+async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
+  const found = await deps.database.run((sql) => selectTick(sql, deps.dispatch.wants(), deps.sessions.ids()));
+  deps.dispatch.due(found.due);
+  for (const notice of found.cancels) deps.sessions.get(notice.sessionId)?.cancel([notice]);
+  if (found.hasExpiredSessions && outage.isOver()) while ((await sweepExpiredSessions(deps)) === limits.sweepBatchMax);
+  if (found.hasOverdueTasks) while ((await sweepOverdueTasks(deps)) === limits.sweepBatchMax);
+}
+
+async function deleteOutlived({ database }: TickerDeps): Promise<void> {
+  while ((await database.run((sql) => deleteOutlivedTasks(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
+}
+
+async function turnPartitions({ database, log, historyDays }: TickerDeps): Promise<void> {
+  await database.run((sql) => ensureEventPartitions(sql));
+  const dropped = await database.run((sql) => dropOldEventPartitions(sql, historyDays));
+  if (dropped.length > 0) log.info({ partitions: dropped }, 'dropped old history');
+}
+
+/** After a turn that failed: what is due meanwhile, a renewal above all, cannot wait for its usual time. */
+const failurePauseMs = 250;
+
+/** Runs one thing again and again, a pause after each end; an error is logged and the next turn comes all the same. */
+function startLoop(log: Logger, name: string, pauseMs: number, turn: () => Promise<void>): Ticker {
+  const stopped = Promise.withResolvers<void>();
+  let isStopping = false;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function run(): Promise<void> {
+    timer = undefined;
+    let nextMs = pauseMs;
+    try {
+      await turn();
+    } catch (error) {
+      nextMs = Math.min(pauseMs, failurePauseMs);
+      const isAway = error instanceof DstcError;
+      log[isAway ? 'warn' : 'error']({ err: error, loop: name }, 'a turn failed; the next one follows');
+    }
+    if (isStopping) stopped.resolve();
+    else timer = setTimeout(() => void run(), nextMs);
+  }
+
+  timer = setTimeout(() => void run(), Math.min(pauseMs, 1_000));
+  return {
+    stop() {
+      isStopping = true;
+      if (timer !== undefined) {
+        clearTimeout(timer);
+        stopped.resolve();
+      }
+      return stopped.promise;
+    },
+  };
+}

@@ -1,0 +1,42 @@
+/**
+ * The one thing that goes up: lossy hints that something happened. Whoever misses one finds out by polling, at most a
+ * second later.
+ */
+export interface Wake {
+  /** A type has a task that is due in this many milliseconds. */
+  readonly taskDue: Hint<{ readonly namespace: string; readonly type: string; readonly inMs: number }>;
+  /** Tasks have changed; whether these have ended. */
+  readonly tasksChanged: Hint<{ readonly ids: readonly string[]; readonly ended: boolean }>;
+  /** A lease was asked to stop. */
+  readonly leaseCancelled: Hint<CancelHint>;
+}
+
+export interface CancelHint {
+  readonly sessionId: string;
+  readonly taskId: string;
+  readonly attempt: number;
+  readonly leaseId: string;
+  readonly reason: string;
+  readonly graceMs: number;
+}
+
+export interface Hint<Value> {
+  readonly give: (value: Value) => void;
+  readonly listen: (listener: (value: Value) => void) => void;
+}
+
+export function createWake(): Wake {
+  return { taskDue: createHint(), tasksChanged: createHint(), leaseCancelled: createHint() };
+}
+
+function createHint<Value>(): Hint<Value> {
+  const listeners: ((value: Value) => void)[] = [];
+  return {
+    give(value) {
+      for (const listener of listeners) listener(value);
+    },
+    listen(listener) {
+      listeners.push(listener);
+    },
+  };
+}
