@@ -1,0 +1,103 @@
+import { readFileSync } from 'node:fs';
+import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
+import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
+import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
+import type { Logger } from 'pino';
+import { createCallers } from './auth/caller.ts';
+import { createPolicy } from './auth/policy.ts';
+import { createTokenVerifier } from './auth/tokens.ts';
+import type { Config } from './config.ts';
+import { DstcError } from './domain/errors.ts';
+import { limits } from './domain/limits.ts';
+import type { Door, TlsOptions } from './doors/door.ts';
+import { startGrpcDoor } from './doors/grpc.ts';
+import { startHttpDoor } from './doors/http.ts';
+import { mountServices } from './doors/pipeline.ts';
+import { service } from './doors/service.ts';
+import { taskService } from './doors/services/task-service.ts';
+import { taskTypeService } from './doors/services/task-type-service.ts';
+import { workerService } from './doors/services/worker-service.ts';
+import { createWorkerReports } from './doors/worker/reports.ts';
+import { startEngine } from './engine/engine.ts';
+import { createMetrics } from './metrics.ts';
+import { openDatabase } from './store/database.ts';
+
+/** A running node. */
+export interface Coordinator {
+  readonly grpcAddress: Door['address'];
+  readonly httpAddress: Door['address'];
+  /** Sends workers elsewhere, finishes what is under way and ends; takes as long as `limits.drainMs` at most. */
+  readonly drain: () => Promise<void>;
+  /** Ends at once. */
+  readonly stop: () => Promise<void>;
+}
+
+/** Puts a node together and opens its doors. The schema must be up to date: see `migrate`. */
+export async function startCoordinator(config: Config, log: Logger): Promise<Coordinator> {
+  const policy = await createPolicy({ log }, config.policyFile);
+  const verifier = createTokenVerifier({ log }, config.issuers);
+  const callers = createCallers({ verifier, policy });
+  const database = openDatabase({
+    url: config.databaseUrl,
+    connections: config.databaseConnections,
+    applicationName: `dstc ${config.nodeName}`,
+  });
+  const { leaseMs, payloadBytesMax, historyDays } = config;
+  const engine = startEngine({ database, log }, { node: config.nodeName, leaseMs, payloadBytesMax, historyDays });
+  const draining = new AbortController();
+  const reports = createWorkerReports(engine);
+  const services = mountServices({ log }, [
+    service(TaskService, taskService({ ...engine, database, log })),
+    service(TaskTypeService, taskTypeService({ ...engine, database })),
+    service(
+      WorkerService,
+      workerService({ engine, database, callers, reports, log, leaseMs, payloadBytesMax, draining: draining.signal }),
+    ),
+  ]);
+
+  async function ready(): Promise<void> {
+    if (draining.signal.aborted) throw new DstcError('NODE_DRAINING', 'this node shuts down', { retryDelayMs: 1_000 });
+    await database.run((sql) => sql`SELECT 1`);
+  }
+
+  const deps = { log, callers, ready };
+  const tls = readTls(config);
+  const doorOptions = { services, limits, ...(tls === undefined ? {} : { tls }) };
+  const doors: Door[] = [];
+  try {
+    const grpc = await startGrpcDoor(deps, { ...doorOptions, address: config.grpcAddress });
+    doors.push(grpc);
+    const http = await startHttpDoor(
+      { ...deps, metrics: createMetrics(engine) },
+      { ...doorOptions, address: config.httpAddress, corsOrigins: config.corsOrigins },
+    );
+    doors.push(http);
+    return {
+      grpcAddress: grpc.address,
+      httpAddress: http.address,
+      async drain() {
+        draining.abort();
+        await Promise.all(doors.map((door) => door.drain()));
+        await close();
+      },
+      stop: close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  async function close(): Promise<void> {
+    draining.abort();
+    await Promise.all(doors.map((door) => door.stop()));
+    await engine.stop();
+    policy.close();
+    await database.close();
+  }
+}
+
+function readTls(config: Config): TlsOptions | undefined {
+  if (config.tlsCertFile === undefined || config.tlsKeyFile === undefined) return undefined;
+  const tls = { cert: readFileSync(config.tlsCertFile), key: readFileSync(config.tlsKeyFile) };
+  return config.tlsClientCaFile === undefined ? tls : { ...tls, clientCa: readFileSync(config.tlsClientCaFile) };
+}

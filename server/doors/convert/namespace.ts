@@ -1,0 +1,4 @@
+/** The tenant that a request means. */
+export function namespaceOf(request: { readonly namespace: string }): string {
+  return request.namespace || 'default';
+}

@@ -1,0 +1,266 @@
+import { create } from '@bufbuild/protobuf';
+import type { HandlerContext } from '@connectrpc/connect';
+import {
+  AssignmentsSchema,
+  CancelsSchema,
+  type Demand,
+  DrainSchema,
+  type Hello,
+  ReconciledSchema,
+  type Settlement,
+  SettlementOutcome,
+  WelcomeSchema,
+} from '@dstc/contract/dstc/v1/worker_pb';
+import type { WorkRequest, WorkResponse } from '@dstc/contract/dstc/v1/worker_service_pb';
+import type { Logger } from 'pino';
+import type { Callers } from '../../auth/caller.ts';
+import { DstcError } from '../../domain/errors.ts';
+import { parseSessionId } from '../../domain/ids.ts';
+import { limits } from '../../domain/limits.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { LiveSession, SessionOutlet } from '../../engine/live-session.ts';
+import type { WorkerInfo } from '../../engine/sessions.ts';
+import { callerOf } from '../context.ts';
+import { fenceOf, toAssignment, toCancel, toReconciled } from '../convert/lease.ts';
+import { namespaceOf } from '../convert/namespace.ts';
+import { toDuration } from '../convert/time.ts';
+import { type Access, createAccess } from './access.ts';
+import { inBatches } from './batches.ts';
+import { receiveHello, workerInfoOf } from './hello.ts';
+import { createOutbox, type Outbox } from './outbox.ts';
+import type { ReportSource, WorkerReports } from './reports.ts';
+import { untilWritten } from './until-written.ts';
+import { keepVigil } from './vigil.ts';
+
+export interface WorkDeps {
+  readonly engine: Engine;
+  readonly callers: Callers;
+  readonly reports: WorkerReports;
+  readonly log: Logger;
+  readonly leaseMs: number;
+  readonly payloadBytesMax: number;
+  /** Aborts when the node shuts down: streams are told to go elsewhere. */
+  readonly draining: AbortSignal;
+}
+
+/** One worker stream, from Hello to its end. */
+export async function* work(
+  deps: WorkDeps,
+  requests: AsyncIterable<WorkRequest>,
+  context: HandlerContext,
+): AsyncGenerator<WorkResponse> {
+  const inbound = requests[Symbol.asyncIterator]();
+  const hello = await receiveHello(inbound);
+  const caller = callerOf(context);
+  const access = createAccess(deps.callers, caller, namespaceOf(hello));
+  const info = workerInfoOf(hello, caller, access.may);
+  const outbox = createOutbox(() => deps.engine.dispatch.roomIn(session));
+  const session = await openSession(deps, hello, info, outbox);
+
+  const vigil = keepVigil({ session, access, outbox, heartbeatMs: deps.leaseMs / 3 });
+  const stopWatchingPolicy = caller.onPolicyChange(() => withdraw(deps, session, outbox));
+  const drain = () => startDrain(deps, session, outbox);
+  deps.draining.addEventListener('abort', drain);
+  const closed = new AbortController();
+  const receiving = receive({ ...deps, access, session, outbox, closed: closed.signal, pending: new Set() }, inbound);
+  if (deps.draining.aborted) drain();
+  else deps.engine.dispatch.join(session);
+
+  let endedInOrder = false;
+  try {
+    yield* outbox;
+    endedInOrder = true;
+  } finally {
+    vigil.stop();
+    stopWatchingPolicy();
+    deps.draining.removeEventListener('abort', drain);
+    closed.abort();
+    await leave(deps, session, endedInOrder && (await receiving) === 'goodbye', access);
+  }
+}
+
+/** Begins a session or goes on with one, and answers Hello. */
+async function openSession(deps: WorkDeps, hello: Hello, info: WorkerInfo, outbox: Outbox): Promise<LiveSession> {
+  const { sessions } = deps.engine;
+  const outlet = createOutlet(outbox);
+  const { resume } = hello;
+  let claim: { readonly sessionId: ReturnType<typeof parseSessionId>; readonly secret: string };
+  if (resume === undefined) {
+    claim = await sessions.create(info);
+  } else {
+    claim = { sessionId: parseSessionId(resume.sessionId), secret: resume.resumeSecret };
+    await sessions.prove(info, claim);
+  }
+  const session = sessions.attach(claim.sessionId, info, outlet);
+  outbox.push({
+    case: 'welcome',
+    value: create(WelcomeSchema, {
+      sessionId: claim.sessionId,
+      resumeSecret: claim.secret,
+      heartbeatInterval: toDuration(Math.round(deps.leaseMs / 3)),
+      leaseDuration: toDuration(deps.leaseMs),
+      deliveryTimeout: toDuration(limits.deliveryMs),
+      payloadBytesMax: BigInt(deps.payloadBytesMax),
+      messageBytesMax: BigInt(limits.messageBytesMax),
+    }),
+  });
+  if (resume !== undefined) {
+    const verdicts = await sessions.reconcile(session, resume.held.map(fenceOf));
+    outbox.push({ case: 'reconciled', value: create(ReconciledSchema, { items: verdicts.map(toReconciled) }) });
+  }
+  return session;
+}
+
+function createOutlet(outbox: Outbox): SessionOutlet {
+  return {
+    assign(tasks) {
+      for (const batch of inBatches(tasks, (task) => task.input.byteLength)) {
+        const items = batch.items.map((task) => toAssignment(task, false));
+        outbox.push({ case: 'assignments', value: create(AssignmentsSchema, { items }) }, batch.bytes);
+      }
+    },
+    cancel(notices) {
+      outbox.push({ case: 'cancels', value: create(CancelsSchema, { items: notices.map(toCancel) }) });
+    },
+    lost() {
+      outbox.end(new DstcError('SESSION_NOT_FOUND', 'the worker session has ended or moved on; begin a new one'));
+    },
+    isCongested: outbox.isCongested,
+  };
+}
+
+interface Receiving extends WorkDeps {
+  readonly access: Access;
+  readonly session: LiveSession;
+  readonly outbox: Outbox;
+  readonly closed: AbortSignal;
+  /** Reports whose commit is still to come. */
+  readonly pending: Set<Promise<void>>;
+}
+
+/**
+ * Reads the stream to its end. Only an end after Draining is a goodbye: a client that cancels the stream may end its side
+ * of it first, and comes back for its leases.
+ */
+async function receive(deps: Receiving, inbound: AsyncIterator<WorkRequest>): Promise<'goodbye' | 'lost'> {
+  const source: ReportSource = {
+    sessionId: deps.session.sessionId,
+    namespace: deps.session.namespace,
+    actor: deps.session.actor,
+    may: deps.session.may,
+    lease: (leaseId) => deps.session.lease(leaseId),
+    accept: (fence) => deps.session.accept(fence),
+    holds: (fence) => deps.session.holds(fence),
+    write: (write) => untilWritten(deps.closed, write),
+  };
+  let isDraining = false;
+  try {
+    for (;;) {
+      const next = await inbound.next();
+      if (next.done) {
+        await Promise.allSettled(deps.pending);
+        deps.outbox.end();
+        return isDraining ? 'goodbye' : 'lost';
+      }
+      deps.session.seen();
+      isDraining ||= next.value.message.case === 'draining';
+      await handle(deps, source, next.value.message);
+    }
+  } catch (error) {
+    deps.outbox.end(error);
+    return 'lost';
+  }
+}
+
+async function handle(deps: Receiving, source: ReportSource, message: WorkRequest['message']): Promise<void> {
+  const { reports, session, engine } = deps;
+  switch (message.case) {
+    case 'demand':
+      return demand(deps, message.value);
+    case 'accepted':
+      return reports.accepted(source, message.value);
+    case 'progress':
+      return reports.progress(source, message.value);
+    case 'succeeded':
+      return settleAll(deps, reports.succeeded(source, message.value));
+    case 'failed':
+      return settleAll(deps, reports.failed(source, message.value));
+    case 'released':
+      return settleAll(deps, reports.released(source, message.value));
+    case 'cancelAcknowledged':
+      return settleAll(deps, reports.cancelAcknowledged(source, message.value));
+    case 'credentials':
+      return deps.access.renew(message.value.accessToken);
+    case 'draining':
+      session.demand(0, []);
+      return engine.dispatch.leave(session);
+    case 'pong':
+      return;
+    case 'hello':
+      throw new DstcError('PROTOCOL_VIOLATION', 'Hello comes once, at the beginning of a stream');
+    case undefined:
+      throw new DstcError(
+        'PROTOCOL_VIOLATION',
+        'a message of the stream is empty, or of a kind this node does not know',
+      );
+  }
+}
+
+function demand({ session, engine }: Receiving, message: Demand): void {
+  session.demand(
+    message.credits,
+    message.taskTypes.map(({ taskType, slots }) => [taskType, slots] as const),
+  );
+  engine.dispatch.roomIn(session);
+}
+
+/** Answers each report after its commit, and frees its place. The next message is read meanwhile. */
+function settleAll(deps: Receiving, settlements: readonly Promise<Settlement>[]): void {
+  const { session, engine, outbox, pending } = deps;
+  for (const settlement of settlements) {
+    const settled = settlement
+      .then((item) => {
+        outbox.settle(item);
+        // What was refused has changed nothing, and a stale report says nothing of the lease that is held.
+        if (item.lease === undefined || item.outcome === SettlementOutcome.REFUSED) return;
+        const fence = fenceOf(item.lease);
+        if (session.holds(fence)) engine.sessions.letGo(session, fence.leaseId);
+      })
+      .catch((error) => outbox.end(error))
+      .finally(() => pending.delete(settled));
+    pending.add(settled);
+  }
+}
+
+/** Takes back what the principal may not work on any more, and tells the worker to stop it. */
+function withdraw(deps: WorkDeps, session: LiveSession, outbox: Outbox): void {
+  if ([...session.types].every((type) => !session.may(type))) {
+    outbox.end(
+      new DstcError('PERMISSION_MISSING', 'you may not work on any of the task types of this stream any more'),
+    );
+    return;
+  }
+  deps.engine.sessions.withdraw(session);
+}
+
+/** Tells the worker to go elsewhere; the stream ends when it does, or when the time is over. */
+function startDrain(deps: WorkDeps, session: LiveSession, outbox: Outbox): void {
+  deps.engine.dispatch.leave(session);
+  outbox.push({ case: 'drain', value: create(DrainSchema, { within: toDuration(limits.drainMs) }) });
+  const error = new DstcError('NODE_DRAINING', 'this node shuts down; connect to another one', { retryDelayMs: 250 });
+  setTimeout(() => outbox.end(error), limits.drainMs).unref();
+}
+
+async function leave(deps: WorkDeps, session: LiveSession, goodbye: boolean, access: Access): Promise<void> {
+  try {
+    // Without the right to work, the leases go back now, unspent, instead of at the end of the session.
+    if (access.leftMs() <= 0 || [...session.types].every((type) => !session.may(type))) {
+      deps.engine.sessions.withdraw(session);
+    }
+    if (goodbye) await deps.engine.sessions.end(session);
+    else deps.engine.sessions.detach(session);
+  } catch (error) {
+    // The session ends by itself one lease after the last sign of life.
+    deps.log.warn({ err: error, session: session.sessionId }, 'a worker session was not ended in order');
+  }
+}

@@ -1,0 +1,63 @@
+import { type DestinationStream, pino } from 'pino';
+import { readConfig } from './config.ts';
+import { startCoordinator } from './coordinator.ts';
+import { migrate } from './store/migrate.ts';
+
+const usage = `usage: main.ts serve     run a coordinator node (migrates the schema first)
+       main.ts migrate   bring the schema up to date and exit`;
+
+/** Settings are read from the environment; see docs/configuration.md. */
+async function main(command: string | undefined): Promise<void> {
+  switch (command) {
+    case 'serve':
+      return serve();
+    case 'migrate':
+      return migrate(readConfig(process.env).databaseUrl);
+    default:
+      console.error(usage);
+      process.exitCode = 2;
+  }
+}
+
+/** A supervisor signals a whole process group, and whoever started this one passes the same signal on. */
+const sameSignalMs = 100;
+
+async function serve(): Promise<void> {
+  const config = readConfig(process.env);
+  const log = pino(
+    { level: config.logLevel, base: { node: config.nodeName } },
+    pino.destination(2) as DestinationStream,
+  );
+  await migrate(config.databaseUrl);
+  const coordinator = await startCoordinator(config, log);
+  let stoppingSinceMs: number | undefined;
+  const stop = async (signal: string) => {
+    if (stoppingSinceMs !== undefined) {
+      if (performance.now() - stoppingSinceMs < sameSignalMs) return;
+      log.warn({ signal }, 'stopping at once');
+      process.exit(1);
+    }
+    stoppingSinceMs = performance.now();
+    log.info({ signal }, 'draining; once more stops at once');
+    await coordinator.drain();
+    log.info('stopped');
+    process.off('disconnect', onDisconnect);
+    process.disconnect?.();
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
+  // Without its starter it would be an orphan.
+  const onDisconnect = () => void stop('disconnect');
+  process.on('disconnect', onDisconnect);
+
+  const { grpcAddress, httpAddress } = coordinator;
+  log.info({ grpc: grpcAddress, http: httpAddress }, 'ready');
+  // A starter that waits for this process hears that it may go on.
+  process.send?.({ kind: 'ready', grpcAddress, httpAddress });
+}
+
+try {
+  await main(process.argv[2]);
+} catch (error) {
+  console.error(error instanceof Error && process.env.DSTC_DEBUG === undefined ? `dstc: ${error.message}` : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,26 @@
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Engine } from './engine/engine.ts';
+
+/** What a node tells Prometheus. Labels never carry names that callers choose, so the number of series is bounded. */
+export function createMetrics(engine: Engine): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: 'dstc_worker_sessions',
+    help: 'Worker sessions with a stream to this node.',
+    registers: [registry],
+    collect() {
+      this.set(engine.sessions.ids().length);
+    },
+  });
+  new Gauge({
+    name: 'dstc_leases',
+    help: 'Leases held by the worker sessions of this node.',
+    registers: [registry],
+    collect() {
+      const held = engine.sessions.ids().map((id) => engine.sessions.get(id)?.heldCount ?? 0);
+      this.set(held.reduce((sum, count) => sum + count, 0));
+    },
+  });
+  return registry;
+}
