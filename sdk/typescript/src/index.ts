@@ -1,0 +1,37 @@
+export type { TlsOptions } from './channel.ts';
+export type {
+  CancelOptions,
+  Client,
+  ClientOptions,
+  SubmitResult,
+  TaskFilter,
+  WaitOptions,
+} from './client.ts';
+export { createClient } from './client.ts';
+export type { ClientCredentialsOptions } from './client-credentials.ts';
+export { clientCredentials } from './client-credentials.ts';
+export type { Connection, DevClient, DevProfile } from './connection.ts';
+export { connectionFor, findDevProfile } from './connection.ts';
+export type { Credentials } from './credentials.ts';
+export { staticToken } from './credentials.ts';
+export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
+export { DstcError, isReason, TaskCancelledError, TaskFailedError } from './errors.ts';
+export type { IdentityProviderOptions } from './identity-provider.ts';
+export { CredentialsError } from './identity-provider.ts';
+export type { BinaryPayload, JsonValue } from './payload.ts';
+export type { DeadlineOptions, RetryOptions } from './policies.ts';
+export type { Submission, SubmitOptions } from './submission.ts';
+export type { FailureKind, Task, TaskError, TaskEvent, TaskEventKind, TaskProgress, TaskState } from './task.ts';
+export { isFinal } from './task.ts';
+export type { TaskHandle } from './task-handle.ts';
+export type { TaskType, TaskTypeDefinition, TaskTypes } from './task-types.ts';
+export type { TokenSet } from './token-cache.ts';
+export type { DeviceFlowOptions, DevicePrompt, UserCredentialsOptions } from './user-credentials.ts';
+export { deviceFlow, userCredentials } from './user-credentials.ts';
+export type { InterruptionCause } from './worker/handler-errors.ts';
+export { FatalError, HandlerError, InterruptedError, PermanentError, RetryableError } from './worker/handler-errors.ts';
+export type { Connected } from './worker/session.ts';
+export type { AssignedTask, ProgressUpdate, TaskContext } from './worker/task-context.ts';
+export type { HandleOptions, StopOptions, WorkerOptions } from './worker.ts';
+export { Worker } from './worker.ts';
+export type { WorkerSession } from './worker-sessions.ts';

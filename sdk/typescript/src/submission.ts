@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto';
+import { create } from '@bufbuild/protobuf';
+import { durationFromMs, timestampFromDate } from '@bufbuild/protobuf/wkt';
+import { type SubmitTaskRequest, SubmitTaskRequestSchema } from '@dstc/contract/dstc/v1/task_service_pb';
+import { encodePayload, payloadBytes } from './payload.ts';
+import { type DeadlineOptions, deadlinesInit, type RetryOptions, retryPolicyInit } from './policies.ts';
+
+export interface SubmitOptions {
+  /**
+   * Submissions with one key are one task. Left out: a random one, which makes a retry after a lost answer safe but
+   * knows nothing of a submission by another process.
+   */
+  readonly idempotencyKey?: string | undefined;
+  /** 0 to 9; higher goes first. Default: the task type's. */
+  readonly priority?: number | undefined;
+  /** Not started before this much time has passed. Not together with `availableTime`. */
+  readonly delayMs?: number | undefined;
+  readonly availableTime?: Date | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Takes the place of the task type's policy. */
+  readonly retry?: RetryOptions | undefined;
+  /** Each one set takes the place of the task type's. */
+  readonly deadlines?: DeadlineOptions | undefined;
+}
+
+/** One task of a batch. */
+export interface Submission extends SubmitOptions {
+  readonly type: string;
+  /** A JSON value or a BinaryPayload. */
+  readonly input?: unknown;
+}
+
+export function submitRequest(namespace: string, submission: Submission): SubmitTaskRequest {
+  const { type, input, idempotencyKey, priority, delayMs, availableTime, labels, retry, deadlines } = submission;
+  return create(SubmitTaskRequestSchema, {
+    namespace,
+    type,
+    input: encodePayload(input),
+    idempotencyKey: idempotencyKey ?? randomUUID(),
+    ...(priority !== undefined && { priority }),
+    ...(delayMs !== undefined && { delay: durationFromMs(delayMs) }),
+    ...(availableTime !== undefined && { availableTime: timestampFromDate(availableTime) }),
+    ...(labels !== undefined && { labels: { ...labels } }),
+    ...(retry !== undefined && { retryPolicy: retryPolicyInit(retry) }),
+    ...(deadlines !== undefined && { deadlines: deadlinesInit(deadlines) }),
+  });
+}
+
+const batchItemsMax = 1_000;
+/** Half of what a coordinator takes in one message. */
+const batchBytesMax = 4 * 1024 * 1024;
+const envelopeBytes = 512;
+
+/** Cuts submissions into batches that fit into one message each. A payload that is too large travels alone and is refused alone. */
+export function* batches(namespace: string, submissions: Iterable<Submission>): Generator<SubmitTaskRequest[]> {
+  let batch: SubmitTaskRequest[] = [];
+  let bytes = 0;
+  for (const submission of submissions) {
+    const request = submitRequest(namespace, submission);
+    const size = payloadBytes(request.input) + envelopeBytes;
+    if (batch.length > 0 && (batch.length === batchItemsMax || bytes + size > batchBytesMax)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(request);
+    bytes += size;
+  }
+  if (batch.length > 0) yield batch;
+}

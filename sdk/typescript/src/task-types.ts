@@ -1,0 +1,114 @@
+import { create, type JsonObject } from '@bufbuild/protobuf';
+import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
+import { type TaskType as ContractTaskType, TaskTypeSchema } from '@dstc/contract/dstc/v1/task_type_pb';
+import {
+  ApplyTaskTypeRequestSchema,
+  GetTaskTypeRequestSchema,
+  ListTaskTypesRequestSchema,
+  TaskTypeService,
+} from '@dstc/contract/dstc/v1/task_type_service_pb';
+import type { Caller } from './caller.ts';
+import {
+  type DeadlineOptions,
+  deadlineOptionsOf,
+  deadlinesInit,
+  type RetryOptions,
+  retryOptionsOf,
+  retryPolicyInit,
+} from './policies.ts';
+import { dateOf } from './task.ts';
+
+/** A task type to be; what is left out has the coordinator's default. */
+export interface TaskTypeDefinition {
+  /** Such as `email.send`. */
+  readonly name: string;
+  readonly description?: string | undefined;
+  /** JSON Schema (2020-12); left out, anything is accepted. */
+  readonly inputSchema?: JsonObject | undefined;
+  readonly outputSchema?: JsonObject | undefined;
+  readonly retry?: RetryOptions | undefined;
+  readonly deadlines?: DeadlineOptions | undefined;
+  /** 0 to 9, for tasks that bring none. */
+  readonly priority?: number | undefined;
+  /** How long ended tasks are kept. */
+  readonly retentionMs?: number | undefined;
+  /** As read before, to change just that version. */
+  readonly etag?: string | undefined;
+}
+
+/** A task type as it is. */
+export interface TaskType extends TaskTypeDefinition {
+  readonly namespace: string;
+  readonly description: string;
+  readonly etag: string;
+  readonly createTime: Date | undefined;
+  readonly updateTime: Date | undefined;
+}
+
+export interface TaskTypes {
+  /** Creates or replaces a task type. */
+  apply(definition: TaskTypeDefinition): Promise<TaskType>;
+  get(name: string): Promise<TaskType>;
+  /** By name, page by page. */
+  list(): AsyncIterable<TaskType>;
+}
+
+export function createTaskTypes(caller: Caller, namespace: string): TaskTypes {
+  return {
+    async apply(definition) {
+      const request = create(ApplyTaskTypeRequestSchema, { taskType: contractOf(namespace, definition) });
+      // With an etag, a retry after a lost answer would be refused although the change was made.
+      const retriable = definition.etag === undefined;
+      const { taskType } = await caller.unary(TaskTypeService.method.applyTaskType, request, { retriable });
+      return taskTypeOf(taskType);
+    },
+    async get(name) {
+      const request = create(GetTaskTypeRequestSchema, { namespace, name });
+      const { taskType } = await caller.unary(TaskTypeService.method.getTaskType, request);
+      return taskTypeOf(taskType);
+    },
+    async *list() {
+      let pageToken = '';
+      do {
+        const request = create(ListTaskTypesRequestSchema, { namespace, pageToken });
+        const page = await caller.unary(TaskTypeService.method.listTaskTypes, request);
+        yield* page.taskTypes.map(taskTypeOf);
+        pageToken = page.nextPageToken;
+      } while (pageToken !== '');
+    },
+  };
+}
+
+function contractOf(namespace: string, definition: TaskTypeDefinition): ContractTaskType {
+  const { name, description, inputSchema, outputSchema, retry, deadlines, priority, retentionMs, etag } = definition;
+  return create(TaskTypeSchema, {
+    namespace,
+    name,
+    ...(description !== undefined && { description }),
+    ...(inputSchema !== undefined && { inputSchema }),
+    ...(outputSchema !== undefined && { outputSchema }),
+    ...(retry !== undefined && { retryPolicy: retryPolicyInit(retry) }),
+    ...(deadlines !== undefined && { deadlines: deadlinesInit(deadlines) }),
+    ...(priority !== undefined && { priority }),
+    ...(retentionMs !== undefined && { retention: durationFromMs(retentionMs) }),
+    ...(etag !== undefined && { etag }),
+  });
+}
+
+function taskTypeOf(type: ContractTaskType | undefined): TaskType {
+  if (type === undefined) throw new Error('the coordinator answered without a task type');
+  return {
+    namespace: type.namespace,
+    name: type.name,
+    description: type.description,
+    inputSchema: type.inputSchema,
+    outputSchema: type.outputSchema,
+    retry: type.retryPolicy && retryOptionsOf(type.retryPolicy),
+    deadlines: type.deadlines && deadlineOptionsOf(type.deadlines),
+    priority: type.priority,
+    retentionMs: type.retention && durationMs(type.retention),
+    etag: type.etag,
+    createTime: dateOf(type.createTime),
+    updateTime: dateOf(type.updateTime),
+  };
+}

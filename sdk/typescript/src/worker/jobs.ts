@@ -1,0 +1,225 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import type { Assignment, LeaseRef } from '@dstc/contract/dstc/v1/worker_pb';
+import { deadlineTimer } from './deadline-timer.ts';
+import type { InterruptionCause } from './handler-errors.ts';
+import { Job } from './job.ts';
+import type { Outbox } from './outbox.ts';
+import type { Report } from './report.ts';
+import { type Handler, runHandler } from './run-handler.ts';
+import type { Slots } from './slots.ts';
+import { taskContext } from './task-context.ts';
+
+export interface JobsDeps {
+  readonly handlers: ReadonlyMap<string, Handler>;
+  readonly slots: Slots;
+  readonly outbox: Outbox;
+}
+
+/** The leases that this worker holds: starts handlers within the limits, and keeps each result until it is settled. */
+export class Jobs {
+  readonly #deps: JobsDeps;
+  readonly #held = new Map<string, Job>();
+  readonly #watchers = new Set<() => void>();
+  readonly #deadlines = deadlineTimer((nowMs) => this.#loseOverdue(nowMs));
+  readonly #reportProgress = (job: Job): void => this.#deps.outbox.progress(job);
+  #waiting: Job[] = [];
+  #draining = false;
+  payloadBytesMax = Number.POSITIVE_INFINITY;
+
+  constructor(deps: JobsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Leases that are worked on or wait for their settlement. */
+  get held(): number {
+    return this.#held.size;
+  }
+
+  /** Handlers at work on leases that are still held. */
+  get running(): number {
+    return this.#deps.slots.running - this.#deps.slots.strays;
+  }
+
+  leases(): LeaseRef[] {
+    return Array.from(this.#held.values(), ({ lease }) => lease);
+  }
+
+  find(lease: LeaseRef | undefined): Job | undefined {
+    return lease && this.#held.get(lease.leaseId);
+  }
+
+  assign(assignment: Assignment): void {
+    const { lease, runTimeout, taskType } = assignment;
+    if (lease === undefined) return;
+    this.#deps.outbox.accept(lease);
+    if (this.#held.has(lease.leaseId)) return;
+    const runMs = runTimeout ? durationMs(runTimeout) : Number.POSITIVE_INFINITY;
+    const job = new Job(assignment, lease, performance.now() + runMs);
+    this.#held.set(lease.leaseId, job);
+    if (this.#draining) {
+      this.report(job, { kind: 'released', reason: 'the worker stops' });
+    } else if (!this.#deps.handlers.has(taskType)) {
+      this.report(job, { kind: 'released', reason: 'the worker has no handler for this task type' });
+    } else {
+      this.#deadlines.arm(job.deadlineMs);
+      this.#waiting.push(job);
+      this.#startWaiting();
+    }
+  }
+
+  #startWaiting(): void {
+    const { slots } = this.#deps;
+    for (let index = 0; index < this.#waiting.length && slots.anyFree(); ) {
+      const job = this.#waiting[index];
+      if (job?.state.phase === 'waiting' && !slots.free(job.assignment.taskType)) {
+        index += 1;
+        continue;
+      }
+      this.#waiting.splice(index, 1);
+      if (job?.state.phase === 'waiting') this.#start(job);
+    }
+  }
+
+  #start(job: Job): void {
+    const type = job.assignment.taskType;
+    const handler = this.#deps.handlers.get(type);
+    if (handler === undefined) return;
+    job.state = { phase: 'running' };
+    this.#deps.slots.take(type);
+    const context = taskContext(job, this.#reportProgress);
+    void runHandler(handler, job, context, this.payloadBytesMax).then((report) => this.#finish(job, report));
+  }
+
+  #finish(job: Job, report: Report): void {
+    const stray = job.state.phase !== 'running';
+    this.#deps.slots.giveBack(job.assignment.taskType, { stray });
+    if (stray) this.#announceDemand();
+    else this.report(job, report);
+    this.#startWaiting();
+    this.#notify();
+  }
+
+  /** Says how it ended, in place of what was said before. */
+  report(job: Job, report: Report): void {
+    job.state = { phase: 'reported', report };
+    this.#deps.outbox.report(job);
+  }
+
+  /** Says again what the stream before may have lost on the way; all of it is harmless to repeat. */
+  resend(job: Job): void {
+    if (job.state.phase === 'reported') {
+      this.#deps.outbox.report(job);
+    } else {
+      this.#deps.outbox.accept(job.lease);
+      if (job.progress !== undefined) this.#deps.outbox.progress(job);
+    }
+  }
+
+  /** The lease will be taken back by then. */
+  endsWithin(job: Job, ms: number): void {
+    job.deadlineMs = Math.min(job.deadlineMs, performance.now() + ms);
+    this.#deadlines.arm(job.deadlineMs);
+  }
+
+  /** The lease is gone. Its handler is told to stop; what it returns is of no use any more. */
+  lose(job: Job, cause: InterruptionCause, message: string): void {
+    if (job.state.phase === 'running') {
+      this.#stray(job);
+      job.interrupt(cause, message);
+    }
+    this.forget(job);
+  }
+
+  forget(job: Job): void {
+    this.#held.delete(job.lease.leaseId);
+    job.state = { phase: 'gone' };
+    this.#notify();
+  }
+
+  /** The session is lost, and every lease with it. */
+  loseAll(message: string): void {
+    for (const job of this.#held.values()) this.lose(job, 'LEASE_LOST', message);
+  }
+
+  /** The session is lost as far as this side can tell. Results are kept, as the coordinator may see it otherwise. */
+  loseUnfinished(message: string): void {
+    for (const job of this.#held.values()) {
+      if (job.state.phase !== 'reported') this.lose(job, 'LEASE_LOST', message);
+    }
+  }
+
+  /** Takes nothing more, and gives back what no handler has begun. */
+  drain(reason: string): void {
+    this.#draining = true;
+    for (const job of this.#waiting) {
+      if (job.state.phase === 'waiting') this.report(job, { kind: 'released', reason });
+    }
+    this.#waiting = [];
+    this.#deps.outbox.draining();
+  }
+
+  interruptRunning(message: string): void {
+    for (const job of this.#held.values()) {
+      if (job.state.phase === 'running') job.interrupt('SHUTDOWN', message);
+    }
+  }
+
+  releaseRunning(reason: string): void {
+    for (const job of this.#held.values()) {
+      if (job.state.phase !== 'running') continue;
+      this.#stray(job);
+      this.report(job, { kind: 'released', reason });
+    }
+  }
+
+  /** On a new stream: what differs from the first credits of Hello. */
+  announce(): void {
+    if (this.#draining) this.#deps.outbox.draining();
+    else if (this.#deps.slots.strays > 0) this.#announceDemand();
+  }
+
+  /** Waits until a condition on the leases holds; false when it did not within the time. */
+  until(condition: () => boolean, timeoutMs: number): Promise<boolean> {
+    if (condition()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const end = (met: boolean): void => {
+        clearTimeout(timer);
+        this.#watchers.delete(check);
+        resolve(met);
+      };
+      const check = (): void => {
+        if (condition()) end(true);
+      };
+      const timer = setTimeout(() => end(condition()), timeoutMs);
+      this.#watchers.add(check);
+    });
+  }
+
+  stop(): void {
+    this.#deadlines.stop();
+  }
+
+  #loseOverdue(nowMs: number): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (const job of this.#held.values()) {
+      if (job.state.phase === 'reported') continue;
+      if (job.deadlineMs <= nowMs) this.lose(job, 'RUN_TIMEOUT', 'the time of the attempt is over');
+      else nextMs = Math.min(nextMs, job.deadlineMs);
+    }
+    return nextMs;
+  }
+
+  #stray(job: Job): void {
+    this.#deps.slots.stray(job.assignment.taskType);
+    this.#announceDemand();
+  }
+
+  /** A handler that goes on without a lease takes a place that the coordinator must not fill. */
+  #announceDemand(): void {
+    if (!this.#draining) this.#deps.outbox.demand(this.#deps.slots.demand());
+  }
+
+  #notify(): void {
+    for (const watcher of this.#watchers) watcher();
+  }
+}

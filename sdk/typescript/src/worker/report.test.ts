@@ -1,0 +1,53 @@
+import { FailureKind } from '@dstc/contract/dstc/v1/task_pb';
+import { expect, test } from 'vitest';
+import { FatalError, InterruptedError, PermanentError, RetryableError } from './handler-errors.ts';
+import { failedBy, succeeded } from './report.ts';
+
+test.each([
+  [new PermanentError('BAD_NUMBER', 'no'), { code: 'BAD_NUMBER', message: 'no', kind: FailureKind.PERMANENT }],
+  [new FatalError('NO_LICENCE', 'no'), { code: 'NO_LICENCE', message: 'no', kind: FailureKind.FATAL }],
+  [new RetryableError('BUSY', 'no'), { code: 'BUSY', message: 'no', kind: FailureKind.TRANSIENT }],
+  [new TypeError('x is undefined'), { code: 'HANDLER_ERROR', message: 'x is undefined', kind: FailureKind.TRANSIENT }],
+  ['text', { code: 'HANDLER_ERROR', message: 'a string was thrown', kind: FailureKind.TRANSIENT }],
+  [undefined, { code: 'HANDLER_ERROR', message: 'a undefined was thrown', kind: FailureKind.TRANSIENT }],
+])('reports what a handler threw: %s', (thrown, error) => {
+  expect(failedBy(thrown, undefined)).toMatchObject({ kind: 'failed', error });
+});
+
+test.each([
+  [1_500.4, 1_500],
+  [-5, 0],
+  [Number.POSITIVE_INFINITY, 604_800_000],
+  [Number.NaN, undefined],
+])('bounds a wait of %d ms', (retryAfterMs, expected) => {
+  expect(failedBy(new RetryableError('BUSY', 'no', { retryAfterMs }), undefined)).toMatchObject({
+    retryAfterMs: expected,
+  });
+});
+
+test('makes codes and messages fit the contract', () => {
+  const report = failedBy(new PermanentError(`a b${'x'.repeat(200)}`, `\0${'é'.repeat(8_000)}`), undefined);
+  if (report.kind !== 'failed') throw new Error(`it is ${report.kind}`);
+  expect(report.error.code).toMatch(/^a_bx{125}$/);
+  expect(report.error.message).toBe('é'.repeat(4_096));
+});
+
+test.each([
+  ['CANCELLED', { kind: 'cancelAcknowledged' }],
+  ['SHUTDOWN', { kind: 'released', reason: 'why' }],
+  ['RUN_TIMEOUT', { kind: 'failed' }],
+] as const)('reports an error after %s as what caused it', (cause, expected) => {
+  expect(failedBy(new Error('aborted'), new InterruptedError(cause, 'why'))).toMatchObject(expected);
+});
+
+test('fails a task whose output no coordinator would take', () => {
+  expect(succeeded('x'.repeat(100), 50)).toMatchObject({
+    kind: 'failed',
+    error: {
+      code: 'OUTPUT_INVALID',
+      kind: FailureKind.PERMANENT,
+      message: 'the output has 102 bytes; the limit is 50',
+    },
+  });
+  expect(succeeded('x', 50)).toMatchObject({ kind: 'succeeded' });
+});

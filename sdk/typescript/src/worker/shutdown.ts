@@ -1,0 +1,24 @@
+import type { Jobs } from './jobs.ts';
+import type { Session } from './session.ts';
+
+/** For handlers that were told to stop, to come to their end. */
+const abortMsMax = 1_000;
+/** For the coordinator to settle the last reports, over a reconnect if need be. */
+const settleMsMax = 5_000;
+
+/**
+ * Takes nothing more, lets handlers finish within the grace, tells the rest to stop and gives their tasks back, waits
+ * until the coordinator has everything, and closes.
+ */
+export async function shutDown(session: Session, jobs: Jobs, graceMs: number): Promise<void> {
+  jobs.drain('the worker stops');
+  const idle = (): boolean => jobs.running === 0;
+  if (!(await jobs.until(idle, graceMs))) {
+    jobs.interruptRunning('the worker stops');
+    if (!(await jobs.until(idle, abortMsMax))) jobs.releaseRunning('the worker stopped before its handler ended');
+  }
+  await jobs.until(() => jobs.held === 0, settleMsMax);
+  await session.close();
+  jobs.loseAll('the worker has stopped');
+  jobs.stop();
+}
