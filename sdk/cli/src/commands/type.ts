@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises';
+import { text as textOf } from 'node:stream/consumers';
+import type { TaskType } from '@dstc/sdk';
+import { buildCommand, buildRouteMap } from '@stricli/core';
+import type { CliContext } from '../context.ts';
+import { formatDurationMs } from '../duration.ts';
+import { type CallFlags, callAliases, callFlags } from '../flags.ts';
+import { printMany, printOne } from '../output/print.ts';
+import { formatFields, formatTable } from '../output/table.ts';
+import { ageText } from '../output/task-text.ts';
+import { parseTypeFile } from '../type-file.ts';
+
+const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext>({
+  async func({ file, ...flags }) {
+    const definitions = parseTypeFile(
+      file,
+      file === '-' ? await textOf(this.process.stdin) : await readFile(file, 'utf8'),
+    );
+    const { client } = await this.connect(flags);
+    const applied: TaskType[] = [];
+    for (const definition of definitions) applied.push(await client.types.apply(definition));
+    await printMany(this.screen, flags.output, applied, typesText);
+  },
+  parameters: {
+    flags: {
+      ...callFlags,
+      file: {
+        kind: 'parsed',
+        parse: String,
+        placeholder: 'file',
+        brief: 'YAML or JSON with one task type or more; - reads stdin',
+      },
+    },
+    aliases: { ...callAliases, f: 'file' },
+  },
+  docs: {
+    brief: 'Create or replace task types',
+    fullDescription: `Creates or replaces the task types of a file. A task type looks like this; all but the name may be left out:
+
+  name: email.send
+  description: Sends one email.
+  inputSchema: { type: object, required: [to] }     # JSON Schema 2020-12
+  outputSchema: { type: object }
+  retry: { attemptsMax: 5, initialDelay: 1s, multiplier: 2, delayMax: 10m, nonRetryableCodes: [BAD_ADDRESS] }
+  deadlines: { start: 1h, run: 30s, total: 2h }
+  priority: 4                                       # 0 to 9
+  retention: 30d
+  etag: …                                           # set to replace just the version that was read`,
+  },
+});
+
+const get = buildCommand<CallFlags, [string], CliContext>({
+  async func(flags, name) {
+    const { client } = await this.connect(flags);
+    printOne(this.screen, flags.output, await client.types.get(name), typeText);
+  },
+  parameters: {
+    flags: callFlags,
+    aliases: callAliases,
+    positional: { kind: 'tuple', parameters: [{ parse: String, placeholder: 'name', brief: 'Name of the task type' }] },
+  },
+  docs: { brief: 'Show a task type' },
+});
+
+const list = buildCommand<CallFlags, [], CliContext>({
+  async func(flags) {
+    const { client } = await this.connect(flags);
+    await printMany(this.screen, flags.output, client.types.list(), typesText);
+  },
+  parameters: { flags: callFlags, aliases: callAliases },
+  docs: { brief: 'List task types by name' },
+});
+
+/** `dstc type …` */
+export const typeCommands = buildRouteMap({
+  routes: { apply, get, list },
+  docs: { brief: 'Task types: what tasks there are and how they are treated' },
+});
+
+function typesText(types: readonly TaskType[]): string {
+  const now = new Date();
+  return formatTable(
+    [
+      { title: 'name', value: (type: TaskType) => type.name },
+      { title: 'changed', value: (type: TaskType) => `${ageText(type.updateTime, now)} ago` },
+      { title: 'etag', value: (type: TaskType) => type.etag },
+      { title: 'description', value: (type: TaskType) => type.description },
+    ],
+    types,
+  );
+}
+
+function typeText(type: TaskType): string {
+  const { retry = {}, deadlines = {} } = type;
+  const duration = (ms: number | undefined) => (ms === undefined ? undefined : formatDurationMs(ms));
+  return formatFields([
+    ['name', type.name],
+    ['description', type.description === '' ? undefined : type.description],
+    ['priority', type.priority === undefined ? undefined : String(type.priority)],
+    ['attempts', retry.attemptsMax === undefined ? undefined : String(retry.attemptsMax)],
+    ['first wait', duration(retry.initialDelayMs)],
+    ['longest wait', duration(retry.delayMaxMs)],
+    ['never retried', retry.nonRetryableCodes?.length ? retry.nonRetryableCodes.join(' ') : undefined],
+    ['start within', duration(deadlines.startMs)],
+    ['run within', duration(deadlines.runMs)],
+    ['end within', duration(deadlines.totalMs)],
+    ['kept for', duration(type.retentionMs)],
+    ['etag', type.etag],
+    ['created', type.createTime?.toISOString()],
+    ['changed', type.updateTime?.toISOString()],
+    ['input schema', type.inputSchema && JSON.stringify(type.inputSchema)],
+    ['output schema', type.outputSchema && JSON.stringify(type.outputSchema)],
+  ]);
+}
