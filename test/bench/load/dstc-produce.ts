@@ -1,0 +1,22 @@
+import { createClient } from '@dstc/sdk';
+import { accessFor } from './access.ts';
+import { input } from './input.ts';
+import { runLoad, settings } from './parent.ts';
+import { produce } from './produce.ts';
+
+// A batch producer with the TypeScript SDK: SubmitTasks, each task with an idempotency key.
+const { seconds, taskType } = settings();
+const client = createClient(accessFor('producer'));
+
+runLoad(async () => {
+  try {
+    return await produce(seconds, submit);
+  } finally {
+    client.close();
+  }
+});
+
+async function submit(size: number): Promise<void> {
+  const results = await client.submitMany(Array.from({ length: size }, () => ({ type: taskType, input: input() })));
+  for (const result of results) if (!result.ok) throw result.error;
+}

@@ -1,0 +1,146 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { clientCredentials, createClient } from '@dstc/sdk';
+import postgres from 'postgres';
+import { startEmbeddedPostgres } from '../../server/embedded/postgres.ts';
+import { databaseUrl } from '../setup/database-url.ts';
+import { freePort } from '../setup/free-port.ts';
+import { startTestIdentityProvider } from '../setup/identity-provider.ts';
+import { deleteForgottenDirectories, temporaryDirectory } from '../setup/temporary-directory.ts';
+import { type Child, startChild } from './child.ts';
+import type { ResourceUse } from './observe.ts';
+
+/** How a load reaches the coordinator, and with whose rights. */
+export interface Access {
+  readonly address: string;
+  readonly issuer: string;
+  readonly producer: { readonly clientId: string; readonly clientSecret: string };
+  readonly worker: { readonly clientId: string; readonly clientSecret: string };
+}
+
+/** All that is measured, as real processes: Postgres with fsync on, an identity provider, one coordinator. */
+export interface World {
+  readonly interrupted: AbortSignal;
+  readonly access: Access;
+  /** Of the coordinator's database. */
+  readonly sql: postgres.Sql;
+  /** Of a database on the same Postgres for the peer. */
+  readonly peerUrl: string;
+  readonly use: () => Promise<ResourceUse>;
+  /** Transactions that the coordinator's database has seen. */
+  readonly commits: () => Promise<number>;
+  /** Writes out what earlier loads left in memory, so that no load pays for another's. */
+  readonly settle: () => Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+export const submitType = 'bench.submit';
+export const lifecycleType = 'bench.lifecycle';
+export const latencyType = 'bench.latency';
+
+const policyFile = fileURLToPath(new URL('../../server/embedded/policy.yaml', import.meta.url));
+const mainFile = new URL('../../server/main.ts', import.meta.url);
+const observeFile = new URL('./observe.ts', import.meta.url);
+
+export interface WorldOptions {
+  /** Where the coordinator's CPU profile goes. */
+  readonly profileDir: string | undefined;
+  /** Ends every process that is measured or measures. */
+  readonly interrupted: AbortSignal;
+}
+
+export async function startWorld(options: WorldOptions): Promise<World> {
+  const undo: (() => Promise<unknown>)[] = [];
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    await deleteForgottenDirectories();
+    const directory = await temporaryDirectory();
+    undo.push(() => rm(directory, { recursive: true, force: true }));
+    const server = await startEmbeddedPostgres({
+      dataDir: join(directory, 'postgres'),
+      port: await freePort(),
+      log: () => undefined,
+    });
+    undo.push(() => server.stop());
+    // Its own database, so that what it asks is not counted as the coordinator's.
+    const admin = postgres(databaseUrl(server.url, 'postgres'), { max: 1, onnotice: () => undefined });
+    undo.push(() => admin.end());
+    await admin`CREATE DATABASE peer`;
+    const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
+    undo.push(() => sql.end());
+    const identity = await startTestIdentityProvider();
+    undo.push(() => identity.stop());
+
+    const coordinator = startCoordinator(server.url, identity.issuer, options);
+    undo.push(() => coordinator.stop());
+    const { grpcAddress } = await coordinator.next<Ready>('ready');
+    const address = `${grpcAddress.host}:${grpcAddress.port}`;
+    await applyTypes(address, identity.issuer, identity.clients.operator);
+
+    const { producer, worker } = identity.clients;
+    return {
+      interrupted: options.interrupted,
+      access: { address, issuer: identity.issuer, producer, worker },
+      sql,
+      peerUrl: databaseUrl(server.url, 'peer'),
+      use() {
+        const answer = coordinator.next<ResourceUse>('use');
+        coordinator.send('use');
+        return answer;
+      },
+      async commits() {
+        const [row] = await admin<{ count: number }[]>`
+          SELECT xact_commit::float8 AS count FROM pg_stat_database WHERE datname = 'dstc'`;
+        return row?.count ?? Number.NaN;
+      },
+      async settle() {
+        await admin`CHECKPOINT`;
+      },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+interface Ready {
+  readonly kind: 'ready';
+  readonly grpcAddress: { readonly host: string; readonly port: number };
+}
+
+function startCoordinator(url: string, issuer: string, { profileDir, interrupted }: WorldOptions): Child {
+  return startChild({
+    file: mainFile,
+    args: ['serve'],
+    interrupted,
+    nodeFlags: [
+      `--import=${observeFile.href}`,
+      ...(profileDir === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileDir}`]),
+    ],
+    env: {
+      DATABASE_URL: url,
+      DSTC_ISSUER: issuer,
+      DSTC_POLICY_FILE: policyFile,
+      DSTC_GRPC_ADDRESS: '127.0.0.1:0',
+      DSTC_HTTP_ADDRESS: '127.0.0.1:0',
+      DSTC_LOG_LEVEL: 'warn',
+    },
+  });
+}
+
+async function applyTypes(
+  address: string,
+  issuer: string,
+  operator: { readonly clientId: string; readonly clientSecret: string },
+): Promise<void> {
+  const client = createClient({ address, credentials: clientCredentials({ issuer, ...operator }) });
+  try {
+    for (const name of [submitType, lifecycleType, latencyType]) await client.types.apply({ name });
+  } finally {
+    client.close();
+  }
+}

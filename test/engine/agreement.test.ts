@@ -1,0 +1,315 @@
+import { randomUUID } from 'node:crypto';
+import { pino } from 'pino';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Fence, parseLeaseId, parseSessionId, parseTaskId } from '../../server/domain/ids.ts';
+import { type Command, commands, decide, type Move, moves, type TaskFacts } from '../../server/domain/lifecycle.ts';
+import { limits, runDeadlineMsDefault } from '../../server/domain/limits.ts';
+import { isFinal, type TaskState, taskStates } from '../../server/domain/task-state.ts';
+import { createAccepts } from '../../server/engine/accept.ts';
+import { createCancel } from '../../server/engine/cancel.ts';
+import { createProgressReports } from '../../server/engine/progress.ts';
+import { createReports } from '../../server/engine/report.ts';
+import { sweepExpiredSessions, sweepOverdueTasks } from '../../server/engine/sweep.ts';
+import { createTaskTypes } from '../../server/engine/task-types.ts';
+import { createWake } from '../../server/engine/wake.ts';
+import { type Database, openDatabase } from '../../server/store/database.ts';
+import { insertTasks } from '../../server/store/insert-tasks.ts';
+import { leasePendingTasks, lockDueTasks } from '../../server/store/lease-tasks.ts';
+import { acceptCurrentLeases, succeedCurrentLeases } from '../../server/store/report-tasks.ts';
+import type { task, taskEvent } from '../../server/store/schema.ts';
+import { selectTask, selectTaskEvents } from '../../server/store/select-tasks.ts';
+import { insertSession } from '../../server/store/sessions.ts';
+import { createTestDatabase, type TestDatabase } from '../setup/database.ts';
+
+/** What chooses between the rows of one state and command, beside the state. */
+interface Circumstances {
+  readonly accepted: boolean;
+  readonly cancelRequested: boolean;
+  readonly attemptsLeft: boolean;
+  readonly crashesLeft: boolean;
+  readonly retryable: boolean;
+}
+
+type TaskRow = typeof task.$inferSelect;
+type EventRow = typeof taskEvent.$inferSelect;
+
+/** A task in some state, with the last lease that it had, if any. */
+interface Placed {
+  readonly id: string;
+  readonly sessionId: string;
+  readonly fence: Fence;
+}
+
+const namespace = 'default';
+const actor = 'worker';
+const nobody: Fence = {
+  taskId: parseTaskId(randomUUID()),
+  attempt: 1,
+  leaseId: parseLeaseId(randomUUID()),
+};
+const log = pino({ level: 'silent' });
+const wake = createWake();
+let testDatabase: TestDatabase;
+let database: Database;
+let reports: ReturnType<typeof createReports>;
+let cancel: ReturnType<typeof createCancel>;
+const covered = new Set<Move>();
+
+beforeAll(async () => {
+  testDatabase = await createTestDatabase();
+  database = openDatabase({ url: testDatabase.url, connections: 2, applicationName: 'agreement' });
+  const accepts = createAccepts({ database, wake, log });
+  const progress = createProgressReports({ database, wake, log });
+  const types = createTaskTypes({ database });
+  reports = createReports({ database, types, accepts, progress, wake, payloadBytesMax: 1_000 });
+  cancel = createCancel({ database, wake });
+});
+afterAll(async () => {
+  await database.close();
+  await testDatabase.drop();
+});
+beforeEach(async () => {
+  await database.run((sql) => sql`DELETE FROM task`);
+  await database.run((sql) => sql`DELETE FROM worker_session`);
+});
+
+describe.each(taskStates)('a task that is %s', (state) => {
+  test.each(commands)('does on %s what the table says', async (command) => {
+    for (const circumstances of circumstancesOf(state, command)) {
+      const placed = await place(state, circumstances);
+      await overdue(placed.id, command, circumstances);
+      const before = await look(placed.id);
+      const move = decide(factsOf(before.row), command, { retryable: circumstances.retryable });
+      if (move !== undefined) covered.add(move);
+      await run(command, placed, circumstances);
+      const after = await look(placed.id);
+      const about = `${JSON.stringify(circumstances)}: ${move?.why ?? 'not allowed'}`;
+      if (move === undefined) expect(after, about).toEqual(before);
+      else expectMove(about, { before, after }, move);
+      await database.run((sql) => sql`DELETE FROM task`);
+    }
+  });
+});
+
+test('every row of the table was taken', () => {
+  expect(moves.filter((move) => !covered.has(move))).toEqual([]);
+});
+
+function circumstancesOf(state: TaskState, command: Command): Circumstances[] {
+  const both = [true, false];
+  const some = state === 'RUNNING' ? both : [false];
+  return some.flatMap((accepted) =>
+    some.flatMap((cancelRequested) =>
+      (state === 'RUNNING' || state === 'PENDING' ? both : [true]).flatMap((attemptsLeft) =>
+        some.flatMap((isNearEnd) =>
+          (command === 'fail' ? both : [true]).map((retryable) => ({
+            ...{ accepted, cancelRequested, attemptsLeft, crashesLeft: !isNearEnd, retryable },
+          })),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Puts a row into a state the way that production does; the two states that nothing leads to yet are written. */
+async function place(state: TaskState, circumstances: Circumstances): Promise<Placed> {
+  const { accepted, cancelRequested, attemptsLeft, crashesLeft } = circumstances;
+  const attemptsMax = attemptsLeft ? 3 : 1;
+  const { id, sessionId } = await insert(attemptsMax);
+  const untouched = { id, sessionId, fence: { ...nobody, taskId: parseTaskId(id) } };
+  if (state === 'PENDING' && attemptsLeft) return untouched;
+  if (state === 'BLOCKED') {
+    await database.run((sql) => sql`UPDATE task SET state = 'BLOCKED' WHERE id = ${id}`);
+    return untouched;
+  }
+  const fence = await lease(id, sessionId);
+  const placed = { id, sessionId, fence };
+  const from = { sessionId: parseSessionId(sessionId), namespace, actor, may: () => true };
+  switch (state) {
+    case 'RUNNING': {
+      const crashes = crashesLeft ? 0 : limits.crashesMax - 1;
+      await database.run((sql) => sql`UPDATE task SET crashes = ${crashes} WHERE id = ${id}`);
+      if (accepted) await database.run((sql) => acceptCurrentLeases(sql, [{ fence, sessionId, actor, agoMs: 0 }]));
+      if (cancelRequested) await cancel({ namespace, id, actor, reason: '', graceMs: 60_000 });
+      break;
+    }
+    case 'PENDING':
+      // Given back: its last lease is still written in it.
+      await reports.end(from, { fence, command: 'release' });
+      break;
+    case 'SUCCEEDED':
+      await reports.succeed(from, fence, undefined, { data: new Uint8Array(), contentType: 'application/json' });
+      break;
+    case 'FAILED':
+      await reports.end(from, { fence, command: 'fail', error: { code: 'X', message: '', kind: 'PERMANENT' } });
+      break;
+    case 'CANCELLED':
+      await cancel({ namespace, id, actor, reason: '', graceMs: 60_000 });
+      await reports.end(from, { fence, command: 'acknowledgeCancel' });
+      break;
+    case 'SKIPPED':
+      await database.run(
+        (sql) => sql`UPDATE task SET state = 'SKIPPED', finished_time = now(), run_deadline = NULL WHERE id = ${id}`,
+      );
+      break;
+  }
+  const { row } = await look(id);
+  expect(row.state).toBe(state);
+  return placed;
+}
+
+async function insert(attemptsMax: number): Promise<{ id: string; sessionId: string }> {
+  const [inserted] = await database.run((sql) =>
+    insertTasks(sql, [
+      {
+        ...{ namespace, type: 'work', priority: 4, attemptsMax, availableTime: null, delayMs: 0, creator: 'producer' },
+        ...{ startMs: 60_000, runMs: runDeadlineMsDefault, totalMs: 60_000, retryPolicy: null, labels: {} },
+        ...{ input: new Uint8Array(), inputContentType: 'application/json', idempotencyKey: null, requestHash: null },
+      },
+    ]),
+  );
+  const sessionId = await newSession();
+  return { id: inserted?.id ?? '', sessionId };
+}
+
+function newSession(): Promise<string> {
+  const session = {
+    ...{ namespace, principal: actor, secretHash: new Uint8Array(32), node: 'node', taskTypes: {}, slots: 1 },
+    ...{ labels: {}, sdkName: '', sdkVersion: '', buildVersion: '' },
+  };
+  return database.run((sql) => insertSession(sql, session, 60_000));
+}
+
+async function lease(taskId: string, sessionId: string): Promise<Fence> {
+  const [leased] = await database.run((sql) =>
+    leasePendingTasks(sql, [{ taskId, leaseId: randomUUID(), sessionId, actor }]),
+  );
+  if (leased === undefined) throw new Error('a task that was just inserted was not leased');
+  return leased.fence;
+}
+
+/** Makes the deadline that a command is about pass, whatever the state. */
+async function overdue(id: string, command: Command, { cancelRequested }: Circumstances): Promise<void> {
+  const past = `now() - interval '1 second'`;
+  const column = {
+    expireRun: 'run_deadline',
+    expireStart: 'start_deadline',
+    expireTotal: 'total_deadline',
+    // Without the mark there is no grace that could be over.
+    revoke: cancelRequested ? 'cancel_deadline' : undefined,
+  }[command as string];
+  if (column === undefined) return;
+  await database.run((sql) => sql.unsafe(`UPDATE task SET ${column} = ${past} WHERE id = '${id}'`));
+}
+
+/** Runs a command through what production runs it through. */
+async function run(command: Command, placed: Placed, { retryable }: Circumstances): Promise<void> {
+  const { id, sessionId, fence } = placed;
+  const from = { sessionId: parseSessionId(sessionId), namespace, actor, may: () => true };
+  const error = { code: 'BROKEN', message: '', kind: retryable ? 'TRANSIENT' : 'PERMANENT' } as const;
+  switch (command) {
+    case 'lease': {
+      const session = await newSession();
+      await database.transaction(async (sql) => {
+        const due = await lockDueTasks(sql, [{ namespace, type: 'work', tasksMax: 10 }]);
+        const leased = await leasePendingTasks(sql, [{ taskId: id, leaseId: randomUUID(), sessionId: session, actor }]);
+        // Two guards of one rule: what is found is what may be leased.
+        expect(due.map((found) => found.id)).toEqual(leased.map((found) => found.fence.taskId));
+      });
+      return;
+    }
+    case 'accept':
+      await database.run((sql) => acceptCurrentLeases(sql, [{ fence, sessionId, actor, agoMs: 0 }]));
+      return;
+    case 'succeed': {
+      const output = { output: new Uint8Array(), outputContentType: 'application/json', acceptedAgoMs: null };
+      await database.run((sql) => succeedCurrentLeases(sql, [{ fence, sessionId, actor, ...output }]));
+      return;
+    }
+    case 'fail':
+      await reports.end(from, { fence, command, error });
+      return;
+    case 'release':
+    case 'undeliver':
+    case 'acknowledgeCancel':
+      await reports.end(from, { fence, command });
+      return;
+    case 'lose':
+      await database.run(
+        (sql) => sql`UPDATE worker_session SET expire_time = now() - interval '1 s' WHERE id = ${sessionId}`,
+      );
+      await sweepExpiredSessions({ database, wake });
+      return;
+    case 'cancel':
+      await cancel({ namespace, id, actor, reason: '', graceMs: 60_000 }).catch(() => undefined);
+      return;
+    case 'expireRun':
+    case 'expireStart':
+    case 'expireTotal':
+    case 'revoke':
+      await sweepOverdueTasks({ database, wake });
+      return;
+  }
+}
+
+async function look(id: string): Promise<{ row: TaskRow; events: EventRow[] }> {
+  const row = await database.query((orm) => selectTask(orm, namespace, id));
+  if (row === undefined) throw new Error(`there is no task ${id}`);
+  const of = { taskId: id, since: row.createTime, afterSequence: 0, size: 100 };
+  return { row: row as TaskRow, events: await database.query((orm) => selectTaskEvents(orm, of)) };
+}
+
+function factsOf(row: TaskRow): TaskFacts {
+  const { state, attempt, attemptsMax, crashes } = row;
+  const cancelRequested = row.cancelDeadline !== null;
+  return { state, attempt, attemptsMax, crashes, cancelRequested, accepted: row.startedTime !== null };
+}
+
+type Looked = Awaited<ReturnType<typeof look>>;
+
+/** Holds the row and its newest event against every part of a move's effect. */
+function expectMove(about: string, { before, after }: { before: Looked; after: Looked }, move: Move): void {
+  const { effect } = move;
+  const { row } = after;
+  const event = after.events.at(-1);
+  expect(after.events.slice(0, -1), about).toEqual(before.events);
+  expect(
+    {
+      state: row.state,
+      attempt: row.attempt - before.row.attempt,
+      crash: row.crashes - before.row.crashes === 1,
+      lease: leaseChange(before.row, row),
+      available: row.availableTime.getTime() === before.row.availableTime.getTime() ? 'unchanged' : 'after backoff',
+      sequence: row.eventSequence - before.row.eventSequence,
+      finished: row.finishedTime !== null,
+      cancelRequested: row.cancelDeadline !== null,
+    },
+    about,
+  ).toEqual({
+    state: move.to,
+    attempt: effect.attempt,
+    crash: effect.crash,
+    lease: { none: 'same', take: 'new', keep: 'same', settle: 'same', drop: 'none' }[
+      before.row.leaseId === null && effect.lease !== 'take' ? 'drop' : effect.lease
+    ],
+    available: effect.available,
+    sequence: 1,
+    finished: isFinal(move.to),
+    cancelRequested:
+      move.to === 'RUNNING' && (before.row.cancelDeadline !== null || effect.event === 'cancel_requested'),
+  });
+  expect(event, about).toMatchObject({
+    ...{ kind: effect.event, state: move.to, sequence: row.eventSequence },
+    attempt: Math.max(before.row.attempt, row.attempt),
+    leaseId: effect.lease === 'none' ? null : (row.leaseId ?? before.row.leaseId),
+  });
+  if (effect.available === 'after backoff') {
+    expect(Math.abs(Number(row.availableTime) - Number(event?.time) - Number(event?.retryDelayMs))).toBeLessThan(2);
+  }
+  if (move.to === 'PENDING') expect([row.startedTime, row.runDeadline], about).toEqual([null, null]);
+}
+
+function leaseChange(before: TaskRow, after: TaskRow): 'same' | 'new' | 'none' {
+  if (after.leaseId === null) return 'none';
+  return after.leaseId === before.leaseId && after.sessionId === before.sessionId ? 'same' : 'new';
+}

@@ -1,0 +1,203 @@
+import { randomUUID } from 'node:crypto';
+import {
+  type Client,
+  createClient,
+  DstcError,
+  isReason,
+  PermanentError,
+  type Submission,
+  staticToken,
+  TaskCancelledError,
+  TaskFailedError,
+  Worker,
+} from '@dstc/sdk';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { startTestCoordinator, type TestCoordinator } from '../setup/coordinator.ts';
+
+let coordinator: TestCoordinator;
+let operator: Client;
+let client: Client;
+const workers: Worker[] = [];
+
+beforeAll(async () => {
+  coordinator = await startTestCoordinator();
+  const address = coordinator.grpcAddress;
+  operator = createClient({ address, credentials: coordinator.credentials('operator') });
+  client = createClient({ address, credentials: coordinator.credentials('producer') });
+  await operator.types.apply({
+    name: 'phone.check',
+    description: 'Checks a phone number.',
+    inputSchema: { type: 'object', required: ['number'], properties: { number: { type: 'string' } } },
+    retry: { attemptsMax: 2, initialDelayMs: 10 },
+  });
+  await operator.types.apply({ name: 'bytes.keep' });
+});
+
+afterEach(async () => {
+  await Promise.all(workers.splice(0).map((worker) => worker.stop({ graceMs: 0 })));
+});
+
+afterAll(async () => {
+  client.close();
+  operator.close();
+  await coordinator.stop();
+});
+
+async function startWorker(type: string, handler: (input: never) => unknown): Promise<void> {
+  const worker = new Worker({ address: coordinator.grpcAddress, credentials: coordinator.credentials('worker') });
+  workers.push(worker.handle(type, handler));
+  await worker.start();
+}
+
+test('submits a task and awaits its result', async () => {
+  await startWorker('phone.check', ({ number }: { number: string }) => ({ valid: number.startsWith('+') }));
+  const handle = await client.submit(
+    'phone.check',
+    { number: '+44 20 7946 0958' },
+    { labels: { team: 'sales' }, priority: 7 },
+  );
+  expect(handle.task).toMatchObject({ type: 'phone.check', labels: { team: 'sales' }, priority: 7, attemptsMax: 2 });
+  expect(handle.alreadyExisted).toBe(false);
+  expect(await handle.result({ timeoutMs: 10_000 })).toEqual({ valid: true });
+  expect(await operator.get(handle.id)).toMatchObject({ state: 'SUCCEEDED', attempt: 1, creator: expect.any(String) });
+});
+
+test('carries bytes of any media type both ways', async () => {
+  await startWorker('bytes.keep', ({ data, contentType }: { data: Uint8Array; contentType: string }) => ({
+    data: data.toReversed(),
+    contentType,
+  }));
+  const handle = await client.submit('bytes.keep', { data: Uint8Array.of(1, 0, 255), contentType: 'image/png' });
+  expect(await handle.result({ timeoutMs: 10_000 })).toEqual({
+    data: Buffer.from([255, 0, 1]),
+    contentType: 'image/png',
+  });
+});
+
+test('finds the same task by its idempotency key, and refuses another one', async () => {
+  const idempotencyKey = randomUUID();
+  const first = await client.submit('bytes.keep', 1, { idempotencyKey, delayMs: 60_000 });
+  const second = await client.submit('bytes.keep', 1, { idempotencyKey, delayMs: 60_000 });
+  expect(second).toMatchObject({ id: first.id, alreadyExisted: true });
+  const conflict = client.submit('bytes.keep', 2, { idempotencyKey });
+  await expect(conflict).rejects.toMatchObject({ reason: 'IDEMPOTENCY_CONFLICT', code: 'ALREADY_EXISTS' });
+});
+
+test('throws typed errors that name the field', async () => {
+  const wrong: unknown = await client.submit('phone.check', { numbr: 1 }).catch((error: unknown) => error);
+  expect(wrong).toBeInstanceOf(DstcError);
+  expect(isReason(wrong, 'INPUT_INVALID')).toBe(true);
+  expect(wrong).toMatchObject({ code: 'INVALID_ARGUMENT', violations: [{ field: expect.stringContaining('input') }] });
+  await expect(client.submit('no.such.type', 1)).rejects.toMatchObject({ reason: 'TASK_TYPE_NOT_FOUND' });
+  await expect(client.get(randomUUID())).rejects.toMatchObject({ reason: 'TASK_NOT_FOUND', code: 'NOT_FOUND' });
+  await expect(client.get('1')).rejects.toMatchObject({ reason: 'FIELD_INVALID', violations: [{ field: 'id' }] });
+  await expect(client.types.apply({ name: 'x' })).rejects.toMatchObject({ reason: 'PERMISSION_MISSING' });
+  const input = { data: new Uint8Array(3 * 1024 * 1024), contentType: 'application/octet-stream' };
+  await expect(client.submit('bytes.keep', input)).rejects.toMatchObject({ reason: 'PAYLOAD_TOO_LARGE' });
+});
+
+test('submits many, with a result for each', async () => {
+  const submissions: Submission[] = Array.from({ length: 1_200 }, (_, index) => ({
+    type: 'phone.check',
+    input: index === 1_100 ? {} : { number: `+${index}` },
+    labels: { batch: 'many' },
+    delayMs: 60_000,
+  }));
+  const results = await client.submitMany(submissions);
+  expect(results).toHaveLength(1_200);
+  const refused = results.flatMap((result, index) => (result.ok ? [] : [{ index, error: result.error }]));
+  expect(refused).toMatchObject([{ index: 1_100, error: { reason: 'INPUT_INVALID' } }]);
+  let listed = 0;
+  for await (const task of client.list({ types: ['phone.check'], labels: { batch: 'many' }, pageSize: 500 })) {
+    expect(task).toMatchObject({ state: 'PENDING', input: undefined });
+    listed += 1;
+  }
+  expect(listed).toBe(1_199);
+});
+
+test('throws when nothing of many was submitted', async () => {
+  const stranger = createClient({ address: coordinator.grpcAddress, credentials: staticToken('not-a-token') });
+  await expect(stranger.submitMany([{ type: 'bytes.keep' }])).rejects.toMatchObject({ reason: 'TOKEN_INVALID' });
+  stranger.close();
+});
+
+test('throws what the task failed with', async () => {
+  await startWorker('phone.check', () => {
+    throw new PermanentError('BAD_NUMBER', 'that is no number');
+  });
+  const handle = await client.submit('phone.check', { number: '1' });
+  const failure: unknown = await handle.result({ timeoutMs: 10_000 }).catch((error: unknown) => error);
+  expect(failure).toBeInstanceOf(TaskFailedError);
+  expect(failure).toMatchObject({
+    error: { code: 'BAD_NUMBER', message: 'that is no number', kind: 'PERMANENT' },
+    task: { id: handle.id, state: 'FAILED' },
+  });
+});
+
+test('cancels a waiting task, which those who wait are told', async () => {
+  const handle = await client.submit('bytes.keep', 1, { delayMs: 60_000 });
+  const told = expect(handle.result()).rejects.toBeInstanceOf(TaskCancelledError);
+  expect(await operator.cancel(handle.id, { reason: 'not needed' })).toMatchObject({ state: 'CANCELLED' });
+  await told;
+  const events = await operator.history(handle.id);
+  expect(events.map(({ kind, sequence }) => [sequence, kind])).toEqual([
+    [1, 'SUBMITTED'],
+    [2, 'CANCELLED'],
+  ]);
+  expect(events[1]).toMatchObject({ reason: 'not needed', state: 'CANCELLED', time: expect.any(Date) });
+});
+
+test('waits no longer than it is told', async () => {
+  const handle = await client.submit('bytes.keep', 1, { delayMs: 60_000 });
+  await expect(handle.result({ timeoutMs: 50 })).rejects.toMatchObject({ reason: 'DEADLINE_EXCEEDED' });
+  const reason = new Error('enough');
+  const controller = new AbortController();
+  const result = handle.result({ signal: controller.signal });
+  controller.abort(reason);
+  await expect(result).rejects.toBe(reason);
+});
+
+test('watches tasks until all have ended', async () => {
+  const handles = await Promise.all([1, 2].map((input) => client.submit('bytes.keep', input)));
+  const states = new Map<string, string[]>();
+  const watching = (async () => {
+    for await (const task of client.watch(handles.map(({ id }) => id))) {
+      states.set(task.id, [...(states.get(task.id) ?? []), task.state]);
+      if (states.size === 2 && workers.length === 0) await startWorker('bytes.keep', (input) => input);
+    }
+  })();
+  await watching;
+  for (const { id } of handles) {
+    expect(states.get(id)?.at(0)).toBe('PENDING');
+    expect(states.get(id)?.at(-1)).toBe('SUCCEEDED');
+  }
+});
+
+test('reads, lists and changes task types', async () => {
+  const names: string[] = [];
+  for await (const type of operator.types.list()) names.push(type.name);
+  expect(names).toContain('phone.check');
+  const type = await operator.types.get('phone.check');
+  expect(type).toMatchObject({
+    namespace: 'default',
+    description: 'Checks a phone number.',
+    inputSchema: { type: 'object' },
+    retry: { attemptsMax: 2, initialDelayMs: 10 },
+    createTime: expect.any(Date),
+  });
+  const changed = await operator.types.apply({ ...type, description: 'Checks numbers.' });
+  expect(changed).toMatchObject({ description: 'Checks numbers.', retry: { attemptsMax: 2 } });
+  await expect(operator.types.apply({ ...type, description: 'x' })).rejects.toMatchObject({ reason: 'ETAG_MISMATCH' });
+});
+
+test('goes on when a node comes back on its address', async () => {
+  const node = await coordinator.startNode();
+  const patient = createClient({ address: node.grpcAddress, credentials: coordinator.credentials('producer') });
+  await patient.submit('bytes.keep', 1, { delayMs: 60_000 });
+  await node.stop();
+  const submitted = patient.submit('bytes.keep', 2, { delayMs: 60_000 });
+  const again = await coordinator.startNode({ DSTC_GRPC_ADDRESS: node.grpcAddress });
+  expect((await submitted).task.state).toBe('PENDING');
+  patient.close();
+  await again.stop();
+});

@@ -1,0 +1,219 @@
+import { type Client, createClient, RetryableError, type TaskContext, Worker, type WorkerOptions } from '@dstc/sdk';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { startTestCoordinator, type TestCoordinator } from '../setup/coordinator.ts';
+
+let coordinator: TestCoordinator;
+let client: Client;
+const workers: Worker[] = [];
+
+beforeAll(async () => {
+  coordinator = await startTestCoordinator();
+  client = createClient({ address: coordinator.grpcAddress, credentials: coordinator.credentials('operator') });
+  for (const name of ['echo', 'slow']) await client.types.apply({ name, retry: { initialDelayMs: 10 } });
+});
+
+afterEach(async () => {
+  await Promise.all(workers.splice(0).map((worker) => worker.stop({ graceMs: 0 })));
+});
+
+afterAll(async () => {
+  client.close();
+  await coordinator.stop();
+});
+
+function createWorker(options: Partial<WorkerOptions> = {}): Worker {
+  const worker = new Worker({
+    address: coordinator.grpcAddress,
+    credentials: coordinator.credentials('worker'),
+    ...options,
+  });
+  workers.push(worker);
+  return worker;
+}
+
+/** A handler that the test ends by hand. */
+function heldHandler() {
+  const started = Promise.withResolvers<TaskContext>();
+  const end = Promise.withResolvers<unknown>();
+  const handler = (_: unknown, context: TaskContext): Promise<unknown> => {
+    started.resolve(context);
+    return end.promise;
+  };
+  return { handler, started: started.promise, resolve: end.resolve, reject: end.reject };
+}
+
+const aborted = ({ signal }: TaskContext): Promise<unknown> =>
+  new Promise((resolve) => signal.addEventListener('abort', () => resolve(signal.reason), { once: true }));
+
+test('does a thousand tasks, each once', async () => {
+  const runs = new Map<unknown, number>();
+  await createWorker({ concurrency: 256 })
+    .handle('echo', (input) => {
+      runs.set(input, (runs.get(input) ?? 0) + 1);
+      return input;
+    })
+    .start();
+  const results = await client.submitMany(Array.from({ length: 1_000 }, (_, input) => ({ type: 'echo', input })));
+  const handles = results.flatMap((result) => (result.ok ? [result.handle] : []));
+  const outputs = await Promise.all(handles.map((handle) => handle.result({ timeoutMs: 15_000 })));
+  expect(outputs).toEqual(Array.from({ length: 1_000 }, (_, index) => index));
+  expect(runs.size).toBe(1_000);
+  expect([...runs.values()].every((count) => count === 1)).toBe(true);
+});
+
+test('tries again what may help, with what the attempt before left behind', async () => {
+  await createWorker()
+    .handle('echo', (_, context) => {
+      if (context.task.attempt === 1) throw new RetryableError('BUSY', 'later', { retryAfterMs: 1 });
+      return context.task.attempt;
+    })
+    .start();
+  const handle = await client.submit('echo');
+  expect(await handle.result({ timeoutMs: 10_000 })).toBe(2);
+  const kinds = (await client.history(handle.id)).map(({ kind }) => kind);
+  expect(kinds.filter((kind) => kind !== 'STARTED')).toEqual([
+    'SUBMITTED',
+    'LEASED',
+    'RETRY_SCHEDULED',
+    'LEASED',
+    'SUCCEEDED',
+  ]);
+});
+
+test('tells how far it is', async () => {
+  const held = heldHandler();
+  await createWorker().handle('slow', held.handler).start();
+  const handle = await client.submit('slow');
+  (await held.started).progress({ percent: 40, message: 'on the way' });
+  for await (const task of handle.watch()) {
+    if (task.progress === undefined) continue;
+    expect(task.progress).toEqual({ percent: 40, message: 'on the way' });
+    held.resolve('there');
+  }
+  expect(await handle.result()).toBe('there');
+});
+
+test('stops a handler when its task is cancelled', async () => {
+  const held = heldHandler();
+  await createWorker().handle('slow', held.handler).start();
+  const handle = await client.submit('slow');
+  const context = await held.started;
+  const reason = aborted(context);
+  expect(await handle.cancel('changed my mind')).toMatchObject({ state: 'RUNNING', cancelRequested: true });
+  expect(await reason).toMatchObject({ interruption: 'CANCELLED', message: 'changed my mind' });
+  held.reject(context.signal.reason);
+  expect(await client.awaitEnd(handle.id, { timeoutMs: 10_000 })).toMatchObject({ state: 'CANCELLED' });
+});
+
+test('stops a handler whose time is over', async () => {
+  const held = heldHandler();
+  await createWorker().handle('slow', held.handler).start();
+  const handle = await client.submit('slow', undefined, { deadlines: { runMs: 200 }, retry: { attemptsMax: 1 } });
+  expect(await aborted(await held.started)).toMatchObject({ interruption: 'RUN_TIMEOUT' });
+  expect(await client.awaitEnd(handle.id, { timeoutMs: 10_000 })).toMatchObject({ state: 'FAILED' });
+  held.resolve(undefined);
+});
+
+test('finishes what it holds when it stops', async () => {
+  const held = heldHandler();
+  const worker = createWorker().handle('slow', held.handler);
+  await worker.start();
+  const handle = await client.submit('slow');
+  await held.started;
+  const stopped = worker.stop();
+  held.resolve('done');
+  await stopped;
+  expect(await client.get(handle.id)).toMatchObject({ state: 'SUCCEEDED', output: 'done', attempt: 1 });
+});
+
+test('gives back at the end of its grace what it could not finish, at no cost', async () => {
+  const first = heldHandler();
+  const worker = createWorker().handle('slow', first.handler);
+  await worker.start();
+  const handle = await client.submit('slow');
+  const context = await first.started;
+  void aborted(context).then(first.reject);
+  await worker.stop({ graceMs: 10 });
+  const task = await client.get(handle.id);
+  expect(task).toMatchObject({ state: 'PENDING' });
+  await createWorker()
+    .handle('slow', () => 'done')
+    .start();
+  expect(await handle.result({ timeoutMs: 10_000 })).toBe('done');
+  const kinds = (await client.history(handle.id)).map(({ kind }) => kind);
+  expect(kinds).toContain('RELEASED');
+});
+
+test('keeps its tasks while it moves from a node that drains to another', async () => {
+  const [leaving, staying] = [await coordinator.startNode(), await coordinator.startNode()];
+  const connected: string[] = [];
+  const second = Promise.withResolvers<void>();
+  const held = heldHandler();
+  const worker = createWorker({
+    addresses: [leaving.grpcAddress, staying.grpcAddress],
+    onConnected: ({ address, resumed }) => {
+      connected.push(address);
+      if (resumed) second.resolve();
+    },
+    onError: () => undefined,
+  }).handle('slow', held.handler);
+  await worker.start();
+  const handle = await client.submit('slow');
+  await held.started;
+  const [current] = connected;
+  await (current === leaving.grpcAddress ? leaving : staying).drain();
+  await second.promise;
+  held.resolve('kept');
+  expect(await handle.result({ timeoutMs: 10_000 })).toBe('kept');
+  expect(await client.get(handle.id)).toMatchObject({ attempt: 1 });
+  expect(connected[1]).not.toBe(current);
+});
+
+test('keeps its tasks and results through the restart of the only node', async () => {
+  const node = await coordinator.startNode();
+  const held = heldHandler();
+  const back = Promise.withResolvers<void>();
+  const worker = createWorker({
+    address: node.grpcAddress,
+    onConnected: ({ resumed }) => {
+      if (resumed) back.resolve();
+    },
+    onError: () => undefined,
+  }).handle('slow', held.handler);
+  await worker.start();
+  const handle = await client.submit('slow');
+  await held.started;
+  await node.stop();
+  held.resolve('made while nobody listened');
+  const again = await coordinator.startNode({ DSTC_GRPC_ADDRESS: node.grpcAddress });
+  await back.promise;
+  expect(await handle.result({ timeoutMs: 10_000 })).toBe('made while nobody listened');
+  expect(await client.get(handle.id)).toMatchObject({ attempt: 1 });
+  await worker.stop();
+  await again.stop();
+});
+
+test('holds no more than it asked for', async () => {
+  let [running, most] = [0, 0];
+  await createWorker({ concurrency: 4 })
+    .handle(
+      'slow',
+      async () => {
+        running += 1;
+        most = Math.max(most, running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running -= 1;
+      },
+      { concurrency: 2 },
+    )
+    .start();
+  const results = await client.submitMany(Array.from({ length: 50 }, () => ({ type: 'slow' })));
+  await Promise.all(results.map((result) => (result.ok ? result.handle.result({ timeoutMs: 10_000 }) : undefined)));
+  expect(most).toBeLessThanOrEqual(2);
+});
+
+test('runs until it is told to stop', async () => {
+  const controller = new AbortController();
+  const worker = createWorker({ onConnected: () => controller.abort() }).handle('echo', (input) => input);
+  await worker.run({ signal: controller.signal });
+});

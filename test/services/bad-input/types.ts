@@ -1,0 +1,69 @@
+import type { DescMessage, DescMethodUnary, JsonObject, MessageInitShape } from '@bufbuild/protobuf';
+import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
+import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
+import { badCall, fieldInvalid, noTask } from './bad-call.ts';
+
+const { submitTask, getTask, awaitTask, cancelTask } = TaskService.method;
+const { applyTaskType, getTaskType } = TaskTypeService.method;
+
+const schemas: readonly [string, JsonObject][] = [
+  ['names a type that is none', { type: 'strnig' }],
+  ['has a number where a text belongs', { type: 7 }],
+  ['refers to nothing', { $ref: '#/$defs/missing' }],
+  ['refers to another place', { $ref: 'https://example.com/schema.json' }],
+  ['has a pattern that is none', { type: 'string', pattern: '(' }],
+  ['is of another draft', { $schema: 'http://json-schema.org/draft-04/schema#' }],
+  // Its check would answer with a promise, which is neither yes nor no.
+  ['is asynchronous', { $async: true, type: 'object' }],
+  ['is large', { enum: Array.from({ length: 60_000 }, (_, at) => `value ${at}`) }],
+];
+export const applications = [
+  ...schemas.flatMap(([title, schema]) =>
+    (['inputSchema', 'outputSchema'] as const).map((which) =>
+      badCall({
+        title: `a task type whose ${which} ${title}`,
+        method: applyTaskType,
+        request: { taskType: { name: 'a.bad', [which]: schema } },
+        expected: fieldInvalid(which === 'inputSchema' ? 'task_type.input_schema' : 'task_type.output_schema'),
+      }),
+    ),
+  ),
+  badCall({ title: 'no task type at all', method: applyTaskType, request: {}, expected: fieldInvalid('task_type') }),
+  ...['another', 'a\u0000b', "' OR 1=1"].map((etag) =>
+    badCall({
+      title: `a task type with the etag ${JSON.stringify(etag)}`,
+      method: applyTaskType,
+      request: { taskType: { name: 'a.plain', etag } },
+      expected: { code: 'Aborted', reason: 'ETAG_MISMATCH', metadata: { task_type: 'a.plain' } },
+    }),
+  ),
+  badCall({
+    title: 'a task type that is not there, with an etag',
+    method: applyTaskType,
+    request: { taskType: { name: 'a.bad', etag: 'another' } },
+    expected: { code: 'Aborted', reason: 'ETAG_MISMATCH', metadata: { task_type: 'a.bad' } },
+  }),
+];
+
+export const missing = [
+  badCall({
+    title: 'a submission of a type that is not there',
+    method: submitTask,
+    request: { type: 'a.missing' },
+    expected: { code: 'NotFound', reason: 'TASK_TYPE_NOT_FOUND', metadata: { task_type: 'a.missing' } },
+  }),
+  badCall({
+    title: 'a task type that is not there',
+    method: getTaskType,
+    request: { name: 'a.missing' },
+    expected: { code: 'NotFound', reason: 'TASK_TYPE_NOT_FOUND', metadata: { task_type: 'a.missing' } },
+  }),
+  missingTask(getTask, { id: noTask }),
+  missingTask(awaitTask, { id: noTask }),
+  missingTask(cancelTask, { id: noTask }),
+];
+
+function missingTask<I extends DescMessage>(method: DescMethodUnary<I, DescMessage>, request: MessageInitShape<I>) {
+  const expected = { code: 'NotFound', reason: 'TASK_NOT_FOUND', metadata: { task_id: noTask } };
+  return badCall({ title: `${method.name} of a task that is not there`, method, request, expected });
+}

@@ -1,0 +1,82 @@
+import { randomUUID } from 'node:crypto';
+import postgres from 'postgres';
+import { expect, test } from 'vitest';
+import { openDatabase } from '../../server/store/database.ts';
+import { insertTasks } from '../../server/store/insert-tasks.ts';
+import { leasePendingTasks } from '../../server/store/lease-tasks.ts';
+import {
+  acceptCurrentLeases,
+  type Reporter,
+  storeCurrentProgress,
+  succeedCurrentLeases,
+} from '../../server/store/report-tasks.ts';
+import { createTestDatabase } from '../setup/database.ts';
+import { insertSession, newTask } from './rows.ts';
+
+test('locks tasks in one order, whatever the order of the reports', async () => {
+  const database = await createTestDatabase();
+  const { run, close } = openDatabase({ url: database.url, connections: 5, applicationName: 'lock-order' });
+  const sql = postgres(database.url, { max: 2 });
+  try {
+    const sessionId = await insertSession(sql);
+    const inserted = await run((statement) => insertTasks(statement, Array(2_000).fill(newTask)));
+    const leases = inserted
+      .slice(0, 3)
+      .map(({ id }) => ({ taskId: id, leaseId: randomUUID(), sessionId, actor: 'test' }));
+    const leased = await run((statement) => leasePendingTasks(statement, leases));
+    // In a table that is known to be large, each report's task is looked up by its key, in the order of the reports.
+    await sql`ANALYZE task`;
+    const forward: Reporter[] = leased
+      .map(({ fence }) => ({ fence, sessionId, actor: 'test' }))
+      .sort((a, b) => (a.fence.taskId < b.fence.taskId ? -1 : 1));
+    const backward = forward.toReversed();
+    const middle = forward[1]?.fence.taskId ?? '';
+
+    // Whoever holds the tasks before the middle one, or those after it, holds them while both wait for it.
+    let running: Promise<number>[] = [];
+    await sql.begin(async (holder) => {
+      await holder`SELECT FROM task WHERE id = ${middle} FOR UPDATE`;
+      const accepts = backward.map((report) => ({ ...report, agoMs: 0 }));
+      const progress = forward.map((report) => ({ ...report, percent: 50, message: '', checkpoint: null }));
+      running = [
+        run(async (statement) => (await acceptCurrentLeases(statement, accepts)).size),
+        run(async (statement) => (await storeCurrentProgress(statement, progress)).size),
+      ];
+      await statementsWait(sql, 2);
+    });
+    expect(await Promise.all(running)).toEqual([3, 3]);
+
+    await sql.begin(async (holder) => {
+      await holder`SELECT FROM task WHERE id = ${middle} FOR UPDATE`;
+      const successes = forward.map((report) => ({
+        ...report,
+        output: Buffer.from('{}'),
+        outputContentType: 'application/json',
+        acceptedAgoMs: null,
+      }));
+      const progress = backward.map((report) => ({ ...report, percent: 60, message: '', checkpoint: null }));
+      running = [
+        run(async (statement) => (await storeCurrentProgress(statement, progress)).size),
+        run(async (statement) => (await succeedCurrentLeases(statement, successes)).length),
+      ];
+      await statementsWait(sql, 2);
+    });
+    const [stored, succeeded] = await Promise.all(running);
+    expect(succeeded).toBe(3);
+    // All of it or none, depending on who came first.
+    expect([0, 3]).toContain(stored);
+  } finally {
+    await sql.end();
+    await close();
+    await database.drop();
+  }
+});
+
+async function statementsWait(sql: postgres.Sql, count: number): Promise<void> {
+  for (;;) {
+    const waiting = await sql`
+      SELECT FROM pg_stat_activity
+      WHERE application_name = 'lock-order' AND datname = current_database() AND wait_event_type = 'Lock'`;
+    if (waiting.length >= count) return;
+  }
+}

@@ -1,0 +1,148 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import postgres from 'postgres';
+import type { StormCoordinator } from './coordinator.ts';
+import type { Random } from './random.ts';
+import type { StormRecord } from './record.ts';
+import type { Target, World } from './world.ts';
+
+export interface FaultDeps {
+  readonly world: World;
+  readonly record: StormRecord;
+  /** Heals and ends what is under way. */
+  readonly interrupted: AbortSignal;
+}
+
+/** A fault that has a target: what it does to it, for how long, and how that is made good. */
+interface Strike {
+  readonly target: Target;
+  readonly ms: number;
+  readonly begin: () => unknown;
+  readonly heal: () => unknown;
+}
+
+type Plan = (world: World, random: Random) => Strike | undefined;
+
+const faults = {
+  'kill a coordinator': (world, random) =>
+    strike(world.nodes, random, [200, 3_000], ({ process }) => ({
+      begin: () => process.end('SIGKILL'),
+      heal: () => process.start(),
+    })),
+  'terminate a coordinator': (world, random) =>
+    strike(world.nodes, random, [200, 2_000], ({ process }) => ({
+      begin: () => endInOrder(process),
+      heal: () => process.start(),
+    })),
+  'pause a coordinator': (world, random) =>
+    strike(world.nodes, random, [2_000, 12_000], ({ process }) => ({
+      begin: () => process.signal('SIGSTOP'),
+      heal: () => process.signal('SIGCONT'),
+    })),
+  'kill a worker': (world, random) =>
+    strike(world.workers, random, [200, 3_000], ({ process }) => ({
+      begin: () => process.end('SIGKILL'),
+      heal: () => process.start(),
+    })),
+  'terminate a worker': (world, random) =>
+    strike(world.workers, random, [200, 1_000], ({ process }) => ({
+      begin: () => process.end('SIGTERM'),
+      heal: () => process.start(),
+    })),
+  'pause a worker': (world, random) =>
+    strike(world.workers, random, [4_000, 22_000], ({ process }) => ({
+      begin: () => process.signal('SIGSTOP'),
+      heal: () => process.signal('SIGCONT'),
+    })),
+  'crash Postgres': (world, random) =>
+    strike([world.postgres], random, [500, 6_000], (target) => ({
+      begin: () => target.crash(),
+      heal: () => target.start(),
+    })),
+  'terminate backends': (world, random) =>
+    strike([world.postgres], random, [0, 0], ({ url }) => ({
+      begin: () => terminateBackends(url, random.between(0.2, 0.8)),
+      heal: () => undefined,
+    })),
+  'cut the clients off': (world, random) => disturb(world.fronts, random, [0, 0], 'cut'),
+  'leave the clients half open': (world, random) => disturb(world.fronts, random, [0, 0], 'halve'),
+  'block the clients': (world, random) => disturb(world.fronts, random, [2_000, 12_000], 'block'),
+  'delay the clients': (world, random) => disturb(world.fronts, random, [3_000, 8_000], 'delay'),
+  'cut Postgres off': (world, random) => disturb(world.backs, random, [0, 0], 'cut'),
+  'leave Postgres half open': (world, random) => disturb(world.backs, random, [0, 0], 'halve'),
+  'block Postgres': (world, random) => disturb(world.backs, random, [1_000, 10_000], 'block'),
+} satisfies { readonly [kind: string]: Plan };
+
+export type FaultKind = keyof typeof faults;
+export const faultKinds = Object.keys(faults) as FaultKind[];
+
+/** Strikes once, if anything of the kind stands upright; the result resolves when it is made good. */
+export function strikeOnce(deps: FaultDeps, random: Random, kind: FaultKind): Promise<void> | undefined {
+  const chosen = (faults[kind] as Plan)(deps.world, random);
+  return chosen && suffer(deps, kind, chosen);
+}
+
+async function suffer({ record, interrupted }: FaultDeps, kind: FaultKind, chosen: Strike): Promise<void> {
+  const { target, ms, begin, heal } = chosen;
+  const entry = { kind, target: target.name, fromMs: Date.now(), toMs: Number.POSITIVE_INFINITY };
+  record.faults.push(entry);
+  target.isHit = true;
+  const attempt = async (step: () => unknown) => {
+    try {
+      await step();
+    } catch (error) {
+      if (!interrupted.aborted) record.accidents.push(`${kind} (${target.name}): ${error}`);
+    }
+  };
+  await attempt(begin);
+  await pause(ms, undefined, { signal: interrupted }).catch(() => undefined);
+  if (!interrupted.aborted) await attempt(heal);
+  entry.toMs = Date.now();
+  target.isHit = false;
+}
+
+function strike<Hit extends Target>(
+  targets: readonly Hit[],
+  random: Random,
+  [msMin, msMax]: readonly [number, number],
+  act: (target: Hit) => Pick<Strike, 'begin' | 'heal'>,
+): Strike | undefined {
+  const upright = targets.filter(({ isHit }) => !isHit);
+  // As many numbers are drawn either way, so that a seed says the same whatever was hit at the time.
+  const [place, ms] = [random.next(), Math.round(random.between(msMin, msMax))];
+  const target = upright[Math.floor(place * upright.length)];
+  return target && { target, ms, ...act(target) };
+}
+
+function disturb(
+  ways: World['fronts'],
+  random: Random,
+  range: readonly [number, number],
+  how: 'cut' | 'halve' | 'block' | 'delay',
+): Strike | undefined {
+  const delayMs = Math.round(random.between(50, 500));
+  return strike(ways, random, range, ({ proxy }) => ({
+    begin: () => (how === 'delay' ? proxy.delay(delayMs) : proxy[how]()),
+    heal: () => proxy.heal(),
+  }));
+}
+
+const drainMsMax = 10_000;
+
+/** A coordinator that is asked to stop hands its work over in time, whatever else goes on. */
+async function endInOrder(coordinator: StormCoordinator): Promise<void> {
+  const askedMs = performance.now();
+  const how = await coordinator.end('SIGTERM');
+  const tookMs = Math.round(performance.now() - askedMs);
+  if (how !== 0 || tookMs > drainMsMax) throw new Error(`ended with ${how} after ${tookMs} ms`);
+}
+
+async function terminateBackends(url: string, share: number): Promise<void> {
+  const sql = postgres(url, { max: 1, connection: { application_name: 'storm' } });
+  try {
+    await sql`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE application_name LIKE 'dstc%' AND random() < ${share}`;
+  } finally {
+    await sql.end();
+  }
+}

@@ -1,0 +1,38 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { type FaultDeps, type FaultKind, faultKinds, strikeOnce } from './faults.ts';
+import { createRandom } from './random.ts';
+
+/** One fault every four to five seconds, each kind once before any comes again; resolves when all are made good. */
+export async function rage(
+  deps: FaultDeps,
+  options: { readonly seed: number; readonly minutes: number },
+): Promise<void> {
+  const random = createRandom(options.seed);
+  const startedMs = performance.now();
+  const underWay = new Set<Promise<void>>();
+  let kinds: FaultKind[] = [];
+  while (performance.now() - startedMs < options.minutes * 60_000 && !deps.interrupted.aborted) {
+    await pause(random.between(4_000, 5_000), undefined, { signal: deps.interrupted }).catch(() => undefined);
+    if (kinds.length === 0) kinds = random.shuffled(faultKinds);
+    // What has no target at the moment is put off.
+    for (let tries = 0; tries < kinds.length; tries += 1) {
+      const kind = kinds.shift();
+      if (kind === undefined) break;
+      const suffering = strikeOnce(deps, random, kind);
+      if (suffering === undefined) {
+        kinds.push(kind);
+        continue;
+      }
+      const { target } = deps.record.faults.at(-1) ?? {};
+      console.log(`${clock(startedMs)}  ${kind} (${target})`);
+      const settled = suffering.finally(() => underWay.delete(settled));
+      underWay.add(settled);
+      break;
+    }
+  }
+  await Promise.all(underWay);
+}
+
+function clock(startedMs: number): string {
+  return `${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s`;
+}
