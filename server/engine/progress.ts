@@ -17,7 +17,7 @@ export interface Progress {
 /** Keeps the last progress of each lease and stores all of them at a bounded rate, in one statement. */
 export interface ProgressReports {
   readonly add: (from: Reporting, fence: Fence, progress: Progress) => void;
-  /** What may not be stored yet of a lease, for the transaction that ends it: the next attempt needs its checkpoint. */
+  /** What may not be stored yet of a lease, for the transaction that ends it: once it has ended, progress is refused. */
   readonly take: (from: Pick<Reporter, 'fence' | 'sessionId'>) => ProgressReport | undefined;
   /** Stores what is there, once, and then nothing more: a node must also end while Postgres is away. */
   readonly stop: () => Promise<void>;

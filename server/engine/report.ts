@@ -7,6 +7,7 @@ import type { Database } from '../store/database.ts';
 import { type LockedTask, lockCurrentLeases } from '../store/lock-tasks.ts';
 import {
   acceptCurrentLeases,
+  type ProgressReport,
   type ReportedTask,
   type Reporter,
   type Success,
@@ -153,7 +154,15 @@ async function outputError(
 
 async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Promise<readonly boolean[]> {
   const first = firstOfEach(reports);
-  const recorded = await deps.database.run((sql) => succeedCurrentLeases(sql, [...first.values()]));
+  const successes = [...first.values()];
+  const progress = pendingProgress(deps, successes);
+  const recorded =
+    progress.length === 0
+      ? await deps.database.run((sql) => succeedCurrentLeases(sql, successes))
+      : await deps.database.transaction(async (sql) => {
+          await storeCurrentProgress(sql, progress);
+          return succeedCurrentLeases(sql, successes);
+        });
   const keys = new Set(recorded.map(keyOf));
   const results = reports.map((report) => keys.has(keyOf(report)) && first.get(keyOf(report)) === report);
   const ended = reports.filter((_, index) => results[index]).map((report) => report.fence.taskId);
@@ -164,11 +173,10 @@ async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Pr
 async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promise<readonly Written[]> {
   const first = firstOfEach(reports);
   const endings = [...first.values()];
-  // What the worker had said of the lease before, and nobody has written yet.
   const accepted = endings.flatMap((report) =>
     report.command === 'undeliver' ? [] : (deps.accepts.take(report) ?? []),
   );
-  const progress = endings.flatMap((report) => deps.progress.take(report) ?? []);
+  const progress = pendingProgress(deps, endings);
   const applied = await deps.database.transaction(async (sql) => {
     if (accepted.length > 0) await acceptCurrentLeases(sql, accepted);
     if (progress.length > 0) await storeCurrentProgress(sql, progress);
@@ -183,6 +191,11 @@ async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promi
   announceMoves(deps.wake, applied);
   const written = new Map(applied.map(({ task, move }) => [keyOfTask(task), { state: move?.to }]));
   return reports.map((report) => (first.get(keyOf(report)) === report ? written.get(keyOf(report)) : undefined));
+}
+
+/** What workers had said of the leases before they ended them, and nobody has written yet. */
+function pendingProgress(deps: ReportDeps, reports: readonly Reporter[]): readonly ProgressReport[] {
+  return reports.flatMap((report) => deps.progress.take(report) ?? []);
 }
 
 /** One statement writes one report of a lease; what else it brings for the same one finds that recorded. */
