@@ -25,6 +25,11 @@ describe('the wait before another attempt', () => {
     expect([0, 0.25, 0.5, 0.75].map((random) => retryDelayMs(policy, 3, random))).toEqual([0, 250, 500, 750]);
   });
 
+  test('is none where the policy has none, however often the task has failed', () => {
+    const policy = { ...retryPolicyDefault, initialDelayMs: 0, multiplier: 100 };
+    expect(retryDelayMs(policy, 1_000, almostOne)).toBe(0);
+  });
+
   test('is a whole number of milliseconds within the bound for every policy and attempt', () => {
     const random = fc.double({ min: 0, max: almostOne, noNaN: true });
     fc.assert(

@@ -12,6 +12,8 @@ export interface RetryPolicy {
  * together. `random` is in [0, 1).
  */
 export function retryDelayMs(policy: RetryPolicy, attempt: number, random: number): number {
-  const bound = policy.initialDelayMs * policy.multiplier ** (attempt - 1);
+  // Kept finite: no delay times no end of growth is still no delay.
+  const growth = Math.min(policy.multiplier ** (attempt - 1), Number.MAX_VALUE);
+  const bound = policy.initialDelayMs * growth;
   return Math.floor(random * Math.min(policy.delayMsMax, bound));
 }
