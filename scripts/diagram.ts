@@ -38,9 +38,8 @@ function diagram(): string {
   const lines = [...arrows].map(([arrow, group]) => `${arrow}: ${[...new Set(group.map(labelOf))].join('<br>')}`);
   const reached = new Set<TaskState>(moves.map((move) => move.to));
   const ends = finalStates.filter((state) => reached.has(state)).map((state) => `${state} --> [*]`);
-  return ['```mermaid', 'stateDiagram-v2', ...['[*] --> PENDING: submit', ...lines, ...ends].map(indented), '```'].join(
-    '\n',
-  );
+  const begins = ['[*] --> PENDING: submit', '[*] --> BLOCKED: submit with dependencies'];
+  return ['```mermaid', 'stateDiagram-v2', ...[...begins, ...lines, ...ends].map(indented), '```'].join('\n');
 }
 
 function indented(line: string): string {

@@ -1,8 +1,9 @@
-import { limits } from './limits.ts';
 import type { TaskState } from './task-state.ts';
 
 /** What can be asked of a task. */
 export const commands = [
+  'unblock',
+  'failDependency',
   'lease',
   'accept',
   'succeed',
@@ -16,12 +17,18 @@ export const commands = [
   'cancel',
   'acknowledgeCancel',
   'revoke',
+  'pause',
+  'resume',
+  'skip',
+  'redrive',
+  'discard',
 ] as const;
 export type Command = (typeof commands)[number];
 
 /** What the history calls a move. */
 export const eventKinds = [
   'submitted',
+  'unblocked',
   'leased',
   'started',
   'succeeded',
@@ -31,6 +38,11 @@ export const eventKinds = [
   'lease_lost',
   'cancel_requested',
   'cancelled',
+  'paused',
+  'resumed',
+  'skipped',
+  'redriven',
+  'discarded',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
@@ -41,6 +53,9 @@ export type Condition =
   | 'not accepted'
   | 'attempts left'
   | 'crashes left'
+  | 'paused'
+  | 'not paused'
+  | 'not discarded'
   | 'otherwise';
 
 /** What a move does beside changing the state; data, carried out by the store. */
@@ -53,7 +68,11 @@ export interface Effect {
   /** Whether the loss counts towards the poison guard. */
   readonly crash: boolean;
   /** When a PENDING task may be leased again; unchanged keeps its place in the queue. */
-  readonly available: 'unchanged' | 'after backoff';
+  readonly available: 'unchanged' | 'after backoff' | 'on request';
+  /** A mark that is set or taken away; the state stays. */
+  readonly mark: 'none' | 'pause' | 'resume' | 'discard';
+  /** Whether attempts, crashes and deadlines are counted from here on. */
+  readonly renews: boolean;
 }
 
 export interface Move {
@@ -65,12 +84,35 @@ export interface Move {
   readonly why: string;
 }
 
-const stay: Omit<Effect, 'event'> = { lease: 'none', attempt: 0, crash: false, available: 'unchanged' };
+const stay: Omit<Effect, 'event'> = {
+  lease: 'none',
+  attempt: 0,
+  crash: false,
+  available: 'unchanged',
+  mark: 'none',
+  renews: false,
+};
 const settle: Omit<Effect, 'event'> = { ...stay, lease: 'settle' };
 const drop: Omit<Effect, 'event'> = { ...stay, lease: 'drop' };
 
 /** Every move there is. For one state and command the first row whose conditions all hold is taken. */
 export const moves: readonly Move[] = [
+  {
+    from: 'BLOCKED',
+    command: 'unblock',
+    when: [],
+    to: 'PENDING',
+    effect: { ...stay, event: 'unblocked' },
+    why: 'all that it depends on has ended as its policies allow',
+  },
+  {
+    from: 'BLOCKED',
+    command: 'failDependency',
+    when: [],
+    to: 'CANCELLED',
+    effect: { ...stay, event: 'cancelled' },
+    why: 'a task that it depends on did not succeed, and it is not to run without it',
+  },
   {
     from: 'PENDING',
     command: 'lease',
@@ -181,7 +223,7 @@ export const moves: readonly Move[] = [
     when: ['cancel requested'],
     to: 'CANCELLED',
     effect: { ...drop, event: 'cancelled' },
-    why: 'the attempt took too long and nobody wants another',
+    why: 'the attempt took too long, or fell silent, and nobody wants another',
   },
   {
     from: 'RUNNING',
@@ -189,7 +231,7 @@ export const moves: readonly Move[] = [
     when: ['attempts left'],
     to: 'PENDING',
     effect: { ...drop, event: 'lease_lost', available: 'after backoff' },
-    why: 'the attempt took too long; another one may not',
+    why: 'the attempt took too long, or fell silent; another one may not',
   },
   {
     from: 'RUNNING',
@@ -197,7 +239,7 @@ export const moves: readonly Move[] = [
     when: ['otherwise'],
     to: 'FAILED',
     effect: { ...drop, event: 'failed' },
-    why: 'the last attempt took too long',
+    why: 'the last attempt took too long, or fell silent',
   },
   {
     from: 'PENDING',
@@ -208,6 +250,14 @@ export const moves: readonly Move[] = [
     why: 'no worker began in time',
   },
   {
+    from: 'BLOCKED',
+    command: 'expireTotal',
+    when: [],
+    to: 'FAILED',
+    effect: { ...stay, event: 'failed' },
+    why: 'the task did not end in time',
+  },
+  {
     from: 'PENDING',
     command: 'expireTotal',
     when: [],
@@ -222,6 +272,14 @@ export const moves: readonly Move[] = [
     to: 'FAILED',
     effect: { ...drop, event: 'failed' },
     why: 'the task did not end in time',
+  },
+  {
+    from: 'BLOCKED',
+    command: 'cancel',
+    when: [],
+    to: 'CANCELLED',
+    effect: { ...stay, event: 'cancelled' },
+    why: 'nobody works on it',
   },
   {
     from: 'PENDING',
@@ -255,47 +313,92 @@ export const moves: readonly Move[] = [
     effect: { ...drop, event: 'cancelled' },
     why: 'the worker did not stop within the grace',
   },
+  {
+    from: 'BLOCKED',
+    command: 'pause',
+    when: ['not paused'],
+    to: 'BLOCKED',
+    effect: { ...stay, event: 'paused', mark: 'pause' },
+    why: 'it is not leased while it is paused, also when it is no longer blocked',
+  },
+  {
+    from: 'PENDING',
+    command: 'pause',
+    when: ['not paused'],
+    to: 'PENDING',
+    effect: { ...stay, event: 'paused', mark: 'pause' },
+    why: 'it is not leased while it is paused',
+  },
+  {
+    from: 'RUNNING',
+    command: 'pause',
+    when: ['not paused'],
+    to: 'RUNNING',
+    effect: { ...stay, event: 'paused', lease: 'keep', mark: 'pause' },
+    why: 'this attempt goes on, and no other one begins while it is paused',
+  },
+  {
+    from: 'BLOCKED',
+    command: 'resume',
+    when: ['paused'],
+    to: 'BLOCKED',
+    effect: { ...stay, event: 'resumed', mark: 'resume' },
+    why: 'it may be leased again',
+  },
+  {
+    from: 'PENDING',
+    command: 'resume',
+    when: ['paused'],
+    to: 'PENDING',
+    effect: { ...stay, event: 'resumed', mark: 'resume' },
+    why: 'it may be leased again',
+  },
+  {
+    from: 'RUNNING',
+    command: 'resume',
+    when: ['paused'],
+    to: 'RUNNING',
+    effect: { ...stay, event: 'resumed', lease: 'keep', mark: 'resume' },
+    why: 'it may be leased again',
+  },
+  {
+    from: 'BLOCKED',
+    command: 'skip',
+    when: [],
+    to: 'SKIPPED',
+    effect: { ...stay, event: 'skipped' },
+    why: 'it is not needed; what depends on it goes on',
+  },
+  {
+    from: 'PENDING',
+    command: 'skip',
+    when: [],
+    to: 'SKIPPED',
+    effect: { ...stay, event: 'skipped' },
+    why: 'it is not needed; what depends on it goes on',
+  },
+  {
+    from: 'FAILED',
+    command: 'skip',
+    when: ['not discarded'],
+    to: 'SKIPPED',
+    effect: { ...stay, event: 'skipped' },
+    why: 'it is not needed after all; what depends on it goes on',
+  },
+  {
+    from: 'FAILED',
+    command: 'redrive',
+    when: ['not discarded'],
+    to: 'PENDING',
+    effect: { ...stay, event: 'redriven', available: 'on request', renews: true },
+    why: 'its cause is gone, or its input was mended',
+  },
+  {
+    from: 'FAILED',
+    command: 'discard',
+    when: ['not discarded'],
+    to: 'FAILED',
+    effect: { ...stay, event: 'discarded', mark: 'discard' },
+    why: 'nobody will mend it: it is a dead letter no more',
+  },
 ];
-
-/** What the table needs to know of a task to choose a move. */
-export interface TaskFacts {
-  readonly state: TaskState;
-  readonly accepted: boolean;
-  readonly cancelRequested: boolean;
-  readonly attempt: number;
-  readonly attemptsMax: number;
-  readonly crashes: number;
-}
-
-/** What the table needs to know of a command. */
-export interface CommandFacts {
-  /** Of a failure: whether its kind and code allow another attempt. */
-  readonly retryable: boolean;
-}
-
-/** The move that a command makes, or undefined when the state does not allow it. */
-export function decide(task: TaskFacts, command: Command, facts: CommandFacts = { retryable: true }): Move | undefined {
-  return moves.find(
-    (move) =>
-      move.from === task.state &&
-      move.command === command &&
-      move.when.every((condition) => holds(condition, task, facts)),
-  );
-}
-
-function holds(condition: Condition, task: TaskFacts, facts: CommandFacts): boolean {
-  switch (condition) {
-    case 'cancel requested':
-      return task.cancelRequested;
-    case 'no cancel requested':
-      return !task.cancelRequested;
-    case 'not accepted':
-      return !task.accepted;
-    case 'attempts left':
-      return facts.retryable && task.attempt < task.attemptsMax;
-    case 'crashes left':
-      return task.crashes + 1 < limits.crashesMax;
-    case 'otherwise':
-      return true;
-  }
-}

@@ -1,6 +1,9 @@
-import { type Command, decide, type Move } from '../domain/lifecycle.ts';
+import { decide } from '../domain/decide.ts';
+import { fingerprintOf } from '../domain/fingerprint.ts';
+import type { Command, Effect, Move } from '../domain/lifecycle.ts';
 import { retryPolicyDefault } from '../domain/limits.ts';
-import { retryDelayMs } from '../domain/retry.ts';
+import type { Payload } from '../domain/payload.ts';
+import { type RetryPolicy, retryDelayMs } from '../domain/retry.ts';
 import { isFinal } from '../domain/task-state.ts';
 import type { Sql } from '../store/database.ts';
 import type { LockedTask } from '../store/lock-tasks.ts';
@@ -20,6 +23,9 @@ export interface TaskCommand {
   readonly reason?: string | undefined;
   /** For a cancel of a running task. */
   readonly graceMs?: number;
+  /** For a redrive: how long it waits before it is due, and what takes the place of its input. */
+  readonly delayMs?: number;
+  readonly input?: Payload | undefined;
 }
 
 /** What a command did: the move, or undefined when the state did not allow it. */
@@ -54,28 +60,46 @@ export function announceMoves(wake: Wake, applied: readonly Applied[]): void {
 
 function decideCommand(command: TaskCommand): Applied {
   const { task, error } = command;
-  const policy = task.retryPolicy ?? retryPolicyDefault;
+  const policy = policyOf(task);
   const retryable =
     error === undefined || (error.kind === 'TRANSIENT' && !policy.nonRetryableCodes.includes(error.code));
   const move = decide(task, command.command, { retryable });
-  const delay =
-    move?.effect.available === 'after backoff'
-      ? (command.retryAfterMs ?? retryDelayMs(policy, task.attempt, Math.random()))
-      : null;
-  return { task, move, retryDelayMs: delay };
+  return { task, move, retryDelayMs: move === undefined ? null : delayOf(command, move.effect) };
+}
+
+/** How long it is until the task is due; null leaves that as it is. */
+function delayOf(command: TaskCommand, effect: Effect): number | null {
+  switch (effect.available) {
+    case 'unchanged':
+      return null;
+    case 'on request':
+      return command.delayMs ?? 0;
+    case 'after backoff':
+      return command.retryAfterMs ?? retryDelayMs(policyOf(command.task), command.task.attempt, Math.random());
+  }
+}
+
+function policyOf(task: LockedTask): RetryPolicy {
+  return task.retryPolicy ?? retryPolicyDefault;
 }
 
 function taskMove(command: TaskCommand, move: Move, delayMs: number | null): TaskMove {
   const { task } = command;
+  const { renews, crash } = move.effect;
   return {
     id: task.id,
     eventSequence: task.eventSequence,
     state: move.to,
     attempt: task.attempt + move.effect.attempt,
-    crashes: task.crashes + (move.effect.crash ? 1 : 0),
+    attemptsMax: renews ? task.attempt + policyOf(task).attemptsMax : task.attemptsMax,
+    crashes: renews ? 0 : task.crashes + (crash ? 1 : 0),
+    mark: move.effect.mark,
+    renews,
+    input: command.input ?? null,
     dropLease: move.effect.lease === 'drop',
     retryDelayMs: delayMs,
     error: command.error ?? null,
+    errorFingerprint: command.error === undefined ? null : fingerprintOf(task.type, command.error),
     cancelGraceMs: move.effect.event === 'cancel_requested' ? (command.graceMs ?? 0) : null,
     event: move.effect.event,
     actor: command.actor,

@@ -30,6 +30,8 @@ export interface Submission {
   readonly labels: Readonly<Record<string, string>>;
   readonly retryPolicy: RetryPolicy | undefined;
   readonly startMs: number | undefined;
+  readonly deliveryMs: number | undefined;
+  readonly heartbeatMs: number | undefined;
   readonly runMs: number | undefined;
   readonly totalMs: number | undefined;
   readonly creator: string;
@@ -94,6 +96,8 @@ function newTask(submission: Submission, type: TaskTypeRow): NewTask {
     availableTime: submission.availableTime ?? null,
     delayMs: submission.delayMs,
     startMs: submission.startMs ?? type.startMs,
+    deliveryMs: submission.deliveryMs ?? type.deliveryMs,
+    heartbeatMs: submission.heartbeatMs ?? type.heartbeatMs,
     runMs: submission.runMs ?? type.runMs,
     totalMs: submission.totalMs ?? type.totalMs,
     retryPolicy: isDeepStrictEqual(retry, retryPolicyDefault) ? null : retry,

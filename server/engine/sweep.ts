@@ -72,6 +72,13 @@ function overdueCommand(task: OverdueTask): TaskCommand {
         command: 'expireRun',
         error: deadline('RUN', 'the attempt took longer than its run deadline'),
       };
+    case 'heartbeat':
+      return {
+        task,
+        actor,
+        command: 'expireRun',
+        error: deadline('HEARTBEAT', 'the attempt reported no progress before its heartbeat deadline'),
+      };
     case 'total':
       return {
         task,

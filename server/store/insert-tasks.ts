@@ -13,6 +13,9 @@ export interface NewTask {
   /** Added to the instant. */
   readonly delayMs: number;
   readonly startMs: number | null;
+  /** Null is the node's. */
+  readonly deliveryMs: number | null;
+  readonly heartbeatMs: number | null;
   readonly runMs: number;
   readonly totalMs: number | null;
   /** Null is the default policy. */
@@ -56,6 +59,8 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
         ${tasks.map((t) => t.startMs)}::float8[],
         ${tasks.map((t) => t.runMs)}::bigint[],
         ${tasks.map((t) => t.totalMs)}::float8[],
+        ${tasks.map((t) => t.deliveryMs)}::bigint[],
+        ${tasks.map((t) => t.heartbeatMs)}::bigint[],
         ${tasks.map((t) => t.retryPolicy && JSON.stringify(t.retryPolicy))}::jsonb[],
         ${tasks.map((t) => JSON.stringify(t.labels))}::jsonb[],
         ${bytes(
@@ -70,8 +75,8 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
         )}::bytea[],
         ${tasks.map((t) => t.creator)}::text[]
       ) WITH ORDINALITY AS i(
-        namespace, type, priority, attempts_max, available_time, delay_ms, start_ms, run_ms, total_ms, retry_policy,
-        labels, input, input_content_type, idempotency_key, request_hash, creator, ord)
+        namespace, type, priority, attempts_max, available_time, delay_ms, start_ms, run_ms, total_ms,
+        delivery_ms, heartbeat_ms, retry_policy, labels, input, input_content_type, idempotency_key, request_hash, creator, ord)
     ), keyed AS (
       INSERT INTO idempotency_key (namespace, key, task_id, request_hash)
       SELECT namespace, idempotency_key, id, request_hash FROM item
@@ -81,10 +86,11 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
     ), inserted AS (
       INSERT INTO task (
         id, namespace, type, state, priority, attempts_max, create_time, available_time, start_deadline,
-        total_deadline, run_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator)
+        total_deadline, start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator)
       SELECT id, namespace, type, 'PENDING', priority, attempts_max, now(), due,
         due + start_ms * interval '1 millisecond', now() + total_ms * interval '1 millisecond',
-        run_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator
+        start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type,
+        idempotency_key, creator
       FROM item
       WHERE idempotency_key IS NULL OR id IN (SELECT task_id FROM keyed)
       ORDER BY ord

@@ -39,7 +39,7 @@ export function lockDueTasks(sql: Sql, wants: readonly Want[]): Promise<DueTask[
       CROSS JOIN LATERAL (
         SELECT id, task.priority, extract(epoch FROM available_time)::float8 * 1000 AS available_ms, attempt FROM task
         WHERE task.namespace = want.namespace AND task.type = want.type AND task.priority = level.priority
-          AND state = 'PENDING' AND available_time <= now()
+          AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now()
         ORDER BY available_time, id
         LIMIT want.tasks_max
         FOR UPDATE SKIP LOCKED
@@ -102,13 +102,15 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     ), leased AS (
       UPDATE task SET state = 'RUNNING', attempt = attempt + 1, event_sequence = event_sequence + 1,
         lease_id = item.lease_id, session_id = item.session_id, started_time = NULL, start_deadline = NULL,
-        run_deadline = now() + run_ms * interval '1 millisecond', progress_percent = NULL, progress_message = NULL
+        run_deadline = now() + run_ms * interval '1 millisecond',
+        heartbeat_deadline = now() + heartbeat_ms * interval '1 millisecond', progress_percent = NULL, progress_message = NULL
       FROM unnest(
         ${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.leaseId)}::uuid[],
         ${leases.map((lease) => lease.sessionId)}::uuid[], ${leases.map((lease) => lease.actor)}::text[]
       ) AS item(id, lease_id, session_id, actor)
       -- As text, so that only the primary key serves, and not an index of all that waits.
-      WHERE task.id = item.id AND state::text = 'PENDING' AND item.session_id IN (SELECT id FROM alive)
+      WHERE task.id = item.id AND state::text = 'PENDING' AND paused_time IS NULL
+        AND item.session_id IN (SELECT id FROM alive)
       RETURNING task.*, item.actor
     ), recorded AS (
       INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id)

@@ -1,4 +1,4 @@
-import type { TaskFacts } from '../domain/lifecycle.ts';
+import type { TaskFacts } from '../domain/decide.ts';
 import type { RetryPolicy } from '../domain/retry.ts';
 import type { TaskState } from '../domain/task-state.ts';
 import type { Sql } from './database.ts';
@@ -18,7 +18,7 @@ export interface LockedTask extends TaskFacts {
 
 /** A locked task with the deadline that has passed. */
 export interface OverdueTask extends LockedTask {
-  readonly passed: 'start' | 'run' | 'total' | 'cancel';
+  readonly passed: 'start' | 'heartbeat' | 'run' | 'total' | 'cancel';
 }
 
 interface LockedRow {
@@ -31,6 +31,8 @@ interface LockedRow {
   readonly attempt: number;
   readonly attempts_max: number;
   readonly crashes: number;
+  readonly paused: boolean;
+  readonly discarded: boolean;
   readonly lease_id: string | null;
   readonly session_id: string | null;
   readonly event_sequence: number;
@@ -39,8 +41,9 @@ interface LockedRow {
 
 const columns = (sql: Sql) => sql`
   task.id, task.namespace, task.type, task.state, task.started_time IS NOT NULL AS accepted,
-  task.cancel_deadline IS NOT NULL AS cancel_requested, task.attempt, task.attempts_max, task.crashes, task.lease_id,
-  task.session_id, task.event_sequence, task.retry_policy`;
+  task.cancel_deadline IS NOT NULL AS cancel_requested, task.attempt, task.attempts_max, task.crashes,
+  task.paused_time IS NOT NULL AS paused, task.discarded_time IS NOT NULL AS discarded, task.lease_id, task.session_id,
+  task.event_sequence, task.retry_policy`;
 
 /** Locks the RUNNING tasks whose fences are current, by primary key (see `Reporter`) and in its order. */
 export async function lockCurrentLeases(sql: Sql, reports: readonly Reporter[]): Promise<LockedTask[]> {
@@ -84,11 +87,12 @@ export async function lockOverdueTasks(sql: Sql, tasksMax: number): Promise<Over
         WHEN total_deadline <= now() THEN 'total'
         WHEN cancel_deadline <= now() THEN 'cancel'
         WHEN run_deadline <= now() THEN 'run'
+        WHEN heartbeat_deadline <= now() THEN 'heartbeat'
         ELSE 'start' END AS passed
     FROM task
-    WHERE state IN ('PENDING', 'RUNNING')
-      AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) <= now()
-    ORDER BY LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline)
+    WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING')
+      AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) <= now()
+    ORDER BY LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline)
     LIMIT ${tasksMax} FOR UPDATE SKIP LOCKED`;
   return rows.map((row) => ({ ...lockedTask(row), passed: row.passed }));
 }
@@ -104,6 +108,8 @@ function lockedTask(row: LockedRow): LockedTask {
     attempt: row.attempt,
     attemptsMax: row.attempts_max,
     crashes: row.crashes,
+    paused: row.paused,
+    discarded: row.discarded,
     leaseId: row.lease_id,
     sessionId: row.session_id,
     eventSequence: row.event_sequence,

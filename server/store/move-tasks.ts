@@ -1,6 +1,8 @@
-import type { EventKind } from '../domain/lifecycle.ts';
+import type { Effect, EventKind } from '../domain/lifecycle.ts';
+import type { Payload } from '../domain/payload.ts';
 import type { TaskState } from '../domain/task-state.ts';
 import { arrayTypeIds } from './array-types.ts';
+import { bytes } from './bytes.ts';
 import type { Sql } from './database.ts';
 import type { StoredError } from './schema.ts';
 
@@ -12,12 +14,21 @@ export interface TaskMove {
   readonly state: TaskState;
   readonly attempt: number;
   readonly crashes: number;
+  readonly attemptsMax: number;
+  /** A mark that is set or taken away. */
+  readonly mark: Effect['mark'];
+  /** Whether the deadlines begin anew. */
+  readonly renews: boolean;
+  /** Takes the place of the input; null keeps it. */
+  readonly input: Payload | null;
   /** Whether the lease id is forgotten. */
   readonly dropLease: boolean;
   /** Due again after this time; null leaves the due time as it is. */
   readonly retryDelayMs: number | null;
   /** Null keeps the last error. */
   readonly error: StoredError | null;
+  /** Of the error. */
+  readonly errorFingerprint: string | null;
   /** The worker has this long to stop; null leaves the mark as it is while the task runs, and ends it when not. */
   readonly cancelGraceMs: number | null;
   readonly event: EventKind;
@@ -46,20 +57,42 @@ export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Pro
         ${moves.map((m) => m.retryDelayMs)}::float8[], ${moves.map((m) => m.error && JSON.stringify(m.error))}::jsonb[],
         ${moves.map((m) => m.cancelGraceMs)}::float8[], ${moves.map((m) => m.event)}::text[]::task_event_kind[],
         ${moves.map((m) => m.actor)}::text[], ${moves.map((m) => m.reason)}::text[],
-        ${moves.map((m) => m.leaseId)}::uuid[], ${moves.map((m) => m.sessionId)}::uuid[]
+        ${moves.map((m) => m.leaseId)}::uuid[], ${moves.map((m) => m.sessionId)}::uuid[],
+        ${moves.map((m) => m.attemptsMax)}::int[], ${moves.map((m) => m.mark)}::text[],
+        ${sql.typed(
+          moves.map((m) => m.renews),
+          arrayTypeIds.boolean,
+        )}::boolean[],
+        ${bytes(
+          sql,
+          moves.map((m) => m.input?.data ?? null),
+        )}::bytea[],
+        ${moves.map((m) => m.input?.contentType ?? null)}::text[], ${moves.map((m) => m.errorFingerprint)}::text[]
       ) AS i(id, event_sequence, state, attempt, crashes, drop_lease, retry_delay_ms, error, cancel_grace_ms, event,
-        actor, reason, lease_id, session_id)
+        actor, reason, lease_id, session_id, attempts_max, mark, renews, input, input_content_type, error_fingerprint)
     ), moved AS (
       UPDATE task SET state = item.state, attempt = item.attempt, crashes = item.crashes,
-        event_sequence = task.event_sequence + 1,
+        attempts_max = item.attempts_max, event_sequence = task.event_sequence + 1,
         lease_id = CASE WHEN item.drop_lease THEN NULL ELSE task.lease_id END,
         session_id = CASE WHEN item.drop_lease THEN NULL ELSE task.session_id END,
         started_time = CASE WHEN item.state = 'PENDING' THEN NULL ELSE started_time END,
         run_deadline = CASE WHEN item.state = 'RUNNING' THEN run_deadline END,
-        start_deadline = CASE WHEN item.state = 'PENDING' THEN start_deadline END,
+        heartbeat_deadline = CASE WHEN item.state = 'RUNNING' THEN heartbeat_deadline END,
+        start_deadline = CASE WHEN item.state <> 'PENDING' THEN NULL
+          -- Counted from the time when it is due, once it is not blocked any more or begins anew.
+          WHEN item.renews OR task.state = 'BLOCKED' THEN start_ms * interval '1 millisecond'
+            + GREATEST(available_time, now() + COALESCE(item.retry_delay_ms, 0) * interval '1 millisecond')
+          ELSE start_deadline END,
+        total_deadline = CASE WHEN item.renews THEN now() + total_ms * interval '1 millisecond' ELSE total_deadline END,
         available_time = COALESCE(now() + item.retry_delay_ms * interval '1 millisecond', available_time),
-        finished_time = CASE WHEN item.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED') THEN now() END,
+        finished_time = CASE WHEN item.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')
+          THEN COALESCE(finished_time, now()) END,
+        paused_time = CASE item.mark WHEN 'pause' THEN now() WHEN 'resume' THEN NULL ELSE paused_time END,
+        discarded_time = CASE WHEN item.mark = 'discard' THEN now() ELSE discarded_time END,
+        input = COALESCE(item.input, task.input),
+        input_content_type = COALESCE(item.input_content_type, task.input_content_type),
         error = COALESCE(item.error, task.error),
+        error_fingerprint = COALESCE(item.error_fingerprint, task.error_fingerprint),
         cancel_deadline = CASE WHEN item.state = 'RUNNING'
           THEN COALESCE(now() + item.cancel_grace_ms * interval '1 millisecond', cancel_deadline) END,
         cancel_reason = CASE WHEN item.cancel_grace_ms IS NULL THEN cancel_reason ELSE item.reason END

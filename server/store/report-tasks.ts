@@ -134,7 +134,8 @@ export async function storeCurrentProgress(sql: Sql, reports: readonly ProgressR
       FOR UPDATE OF task
     )
     UPDATE task SET progress_percent = current.percent, progress_message = current.message,
-      checkpoint = COALESCE(current.checkpoint, task.checkpoint)
+      checkpoint = COALESCE(current.checkpoint, task.checkpoint),
+      heartbeat_deadline = now() + heartbeat_ms * interval '1 millisecond'
     FROM current WHERE task.id = current.id
     RETURNING task.lease_id`;
   return new Set(rows.map((row) => row.lease_id));

@@ -43,6 +43,8 @@ export const taskType = pgTable(
     outputSchema: text('output_schema'),
     retryPolicy: jsonb('retry_policy').$type<RetryPolicy>().notNull(),
     startMs: bigint('start_ms', { mode: 'number' }),
+    deliveryMs: bigint('delivery_ms', { mode: 'number' }),
+    heartbeatMs: bigint('heartbeat_ms', { mode: 'number' }),
     runMs: bigint('run_ms', { mode: 'number' }).notNull(),
     totalMs: bigint('total_ms', { mode: 'number' }),
     priority: smallint('priority').notNull(),
@@ -79,7 +81,18 @@ export const task = pgTable(
     /** Set while its worker is asked to stop: when the lease is revoked. */
     cancelDeadline: instant('cancel_deadline'),
     cancelReason: text('cancel_reason'),
+    /** Of an attempt that reports progress or is held to be lost. */
+    heartbeatDeadline: instant('heartbeat_deadline'),
+    /** Not leased while it is set. */
+    pausedTime: instant('paused_time'),
+    /** Of a failed task: since when it is a dead letter no more. */
+    discardedTime: instant('discarded_time'),
+    /** Deadlines as lengths, for the moves that begin them anew. Null is none; of the delivery, the node's. */
+    startMs: bigint('start_ms', { mode: 'number' }),
+    deliveryMs: bigint('delivery_ms', { mode: 'number' }),
+    heartbeatMs: bigint('heartbeat_ms', { mode: 'number' }),
     runMs: bigint('run_ms', { mode: 'number' }).notNull(),
+    totalMs: bigint('total_ms', { mode: 'number' }),
     /** The current lease; kept after its report as a mark of who settled it. */
     leaseId: uuid('lease_id'),
     sessionId: uuid('session_id'),
@@ -91,6 +104,8 @@ export const task = pgTable(
     output: bytea('output'),
     outputContentType: text('output_content_type'),
     error: jsonb('error').$type<StoredError>(),
+    /** What errors of one cause have in common; see `domain/fingerprint.ts`. */
+    errorFingerprint: text('error_fingerprint'),
     progressPercent: real('progress_percent'),
     progressMessage: text('progress_message'),
     checkpoint: bytea('checkpoint'),
@@ -101,19 +116,23 @@ export const task = pgTable(
     // The claim: the due tasks of one type and priority, oldest first.
     index('task_pending')
       .on(table.namespace, table.type, table.priority, table.availableTime, table.id)
-      .where(sql`state = 'PENDING'`),
+      .where(sql`state = 'PENDING' AND paused_time IS NULL`),
     // The leases of a session, for its loss and its resume.
     index('task_running').on(table.sessionId).where(sql`state = 'RUNNING'`),
     // The next deadline of any kind.
     index('task_timer')
-      .on(sql`LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline)`)
+      .on(sql`LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline)`)
       .where(
-        sql`state IN ('PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) IS NOT NULL`,
+        sql`state IN ('BLOCKED', 'PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) IS NOT NULL`,
       ),
     // Workers that must be told to stop; empty most of the time.
     index('task_cancelling').on(table.sessionId).where(sql`state = 'RUNNING' AND cancel_deadline IS NOT NULL`),
     // Ended tasks by age, for retention.
     index('task_finished').on(table.namespace, table.type, table.finishedTime).where(sql`finished_time IS NOT NULL`),
+    // Dead letters, for search and redrive.
+    index('task_dead_letter')
+      .on(table.namespace, table.type, table.id)
+      .where(sql`state = 'FAILED' AND discarded_time IS NULL`),
     // Search by label; tasks without labels cost nothing.
     index('task_labels').using('gin', sql`labels jsonb_path_ops`).where(sql`labels <> '{}'::jsonb`),
     check('task_running_is_leased', sql`state <> 'RUNNING' OR (lease_id IS NOT NULL AND session_id IS NOT NULL)`),

@@ -28,8 +28,8 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       EXISTS (SELECT 1 FROM worker_session WHERE expire_time <= now()) AS has_expired_sessions,
       EXISTS (
         SELECT 1 FROM task
-        WHERE state IN ('PENDING', 'RUNNING')
-          AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) <= now()
+        WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING')
+          AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) <= now()
       ) AS has_overdue_tasks,
       (
         SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
@@ -38,7 +38,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
           SELECT 1 FROM generate_series(0, 9) AS level(priority) CROSS JOIN LATERAL (
             SELECT 1 FROM task
             WHERE task.namespace = want.namespace AND task.type = want.type AND task.priority = level.priority
-              AND state = 'PENDING' AND available_time <= now()
+              AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now()
             ORDER BY available_time LIMIT 1
           ) AS found
         )

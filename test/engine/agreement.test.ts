@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { decide, type TaskFacts } from '../../server/domain/decide.ts';
 import { type Fence, parseLeaseId, parseSessionId, parseTaskId } from '../../server/domain/ids.ts';
-import { type Command, commands, decide, type Move, moves, type TaskFacts } from '../../server/domain/lifecycle.ts';
+import { type Command, commands, type Move, moves } from '../../server/domain/lifecycle.ts';
 import { limits, runDeadlineMsDefault } from '../../server/domain/limits.ts';
 import { isFinal, type TaskState, taskStates } from '../../server/domain/task-state.ts';
 import { createAccepts } from '../../server/engine/accept.ts';
@@ -163,7 +164,15 @@ async function insert(attemptsMax: number): Promise<{ id: string; sessionId: str
     insertTasks(sql, [
       {
         ...{ namespace, type: 'work', priority: 4, attemptsMax, availableTime: null, delayMs: 0, creator: 'producer' },
-        ...{ startMs: 60_000, runMs: runDeadlineMsDefault, totalMs: 60_000, retryPolicy: null, labels: {} },
+        ...{
+          startMs: 60_000,
+          deliveryMs: null,
+          heartbeatMs: null,
+          runMs: runDeadlineMsDefault,
+          totalMs: 60_000,
+          retryPolicy: null,
+          labels: {},
+        },
         ...{ input: new Uint8Array(), inputContentType: 'application/json', idempotencyKey: null, requestHash: null },
       },
     ]),
@@ -262,7 +271,16 @@ async function look(id: string): Promise<{ row: TaskRow; events: EventRow[] }> {
 function factsOf(row: TaskRow): TaskFacts {
   const { state, attempt, attemptsMax, crashes } = row;
   const cancelRequested = row.cancelDeadline !== null;
-  return { state, attempt, attemptsMax, crashes, cancelRequested, accepted: row.startedTime !== null };
+  return {
+    state,
+    attempt,
+    attemptsMax,
+    crashes,
+    cancelRequested,
+    accepted: row.startedTime !== null,
+    paused: row.pausedTime !== null,
+    discarded: row.discardedTime !== null,
+  };
 }
 
 type Looked = Awaited<ReturnType<typeof look>>;

@@ -31,7 +31,15 @@ afterAll(async () => {
 const options = { node: 'node', leaseMs: 60_000, payloadBytesMax: 1_000, historyDays: 1 };
 const type = {
   ...{ namespace: 'default', name: 'work', description: '', inputSchema: null, outputSchema: null },
-  ...{ startMs: null, runMs: runDeadlineMsDefault, totalMs: null, priority: 4, retentionMs: retentionMsDefault },
+  ...{
+    startMs: null,
+    deliveryMs: null,
+    heartbeatMs: null,
+    runMs: runDeadlineMsDefault,
+    totalMs: null,
+    priority: 4,
+    retentionMs: retentionMsDefault,
+  },
   retryPolicy: retryPolicyDefault,
 };
 
@@ -53,7 +61,13 @@ function losingOne<Result>(call: () => Result): Result {
 
 function submission(key?: string) {
   const nothing = { priority: undefined, availableTime: undefined, retryPolicy: undefined };
-  const deadlines = { startMs: undefined, runMs: undefined, totalMs: undefined };
+  const deadlines = {
+    startMs: undefined,
+    deliveryMs: undefined,
+    heartbeatMs: undefined,
+    runMs: undefined,
+    totalMs: undefined,
+  };
   const input = { data: new Uint8Array(), contentType: 'application/json' };
   const { namespace, name } = type;
   const idempotency = key === undefined ? undefined : { key, inputIdentity: input.data };

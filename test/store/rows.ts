@@ -11,6 +11,8 @@ export const newTask: NewTask = {
   availableTime: null,
   delayMs: 0,
   startMs: null,
+  deliveryMs: null,
+  heartbeatMs: null,
   runMs: 60_000,
   totalMs: null,
   retryPolicy: null,

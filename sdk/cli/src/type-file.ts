@@ -57,7 +57,13 @@ const retryFields: Fields = {
   delayMaxMs: 'number',
   nonRetryableCodes: 'texts',
 };
-const deadlineFields: Fields = { startMs: 'number', runMs: 'number', totalMs: 'number' };
+const deadlineFields: Fields = {
+  startMs: 'number',
+  deliveryMs: 'number',
+  heartbeatMs: 'number',
+  runMs: 'number',
+  totalMs: 'number',
+};
 
 function part(file: string, path: string, value: unknown, fields: Fields): Record<string, unknown> {
   return checked(file, path, withDurations(file, path, mapping(file, path, value)), fields);

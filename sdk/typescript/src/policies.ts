@@ -19,6 +19,10 @@ export interface RetryOptions {
 export interface DeadlineOptions {
   /** From submission to the first lease. */
   readonly startMs?: number | undefined;
+  /** From an assignment to its acceptance; no attempt is spent. */
+  readonly deliveryMs?: number | undefined;
+  /** From one progress of an attempt to the next; the attempt is lost. */
+  readonly heartbeatMs?: number | undefined;
   /** One attempt. */
   readonly runMs?: number | undefined;
   /** From submission to the end. */
@@ -46,9 +50,12 @@ export function retryOptionsOf(policy: RetryPolicy): RetryOptions {
   };
 }
 
-export function deadlinesInit({ startMs, runMs, totalMs }: DeadlineOptions): MessageInitShape<typeof DeadlinesSchema> {
+export function deadlinesInit(options: DeadlineOptions): MessageInitShape<typeof DeadlinesSchema> {
+  const { startMs, deliveryMs, heartbeatMs, runMs, totalMs } = options;
   return {
     ...(startMs !== undefined && { start: durationFromMs(startMs) }),
+    ...(deliveryMs !== undefined && { delivery: durationFromMs(deliveryMs) }),
+    ...(heartbeatMs !== undefined && { heartbeat: durationFromMs(heartbeatMs) }),
     ...(runMs !== undefined && { run: durationFromMs(runMs) }),
     ...(totalMs !== undefined && { total: durationFromMs(totalMs) }),
   };
@@ -57,6 +64,8 @@ export function deadlinesInit({ startMs, runMs, totalMs }: DeadlineOptions): Mes
 export function deadlineOptionsOf(deadlines: Deadlines): DeadlineOptions {
   return {
     startMs: deadlines.start && durationMs(deadlines.start),
+    deliveryMs: deadlines.delivery && durationMs(deadlines.delivery),
+    heartbeatMs: deadlines.heartbeat && durationMs(deadlines.heartbeat),
     runMs: deadlines.run && durationMs(deadlines.run),
     totalMs: deadlines.total && durationMs(deadlines.total),
   };

@@ -170,4 +170,7 @@ const eventKindNames = {
   [ContractEventKind.CANCELLED]: 'CANCELLED',
   [ContractEventKind.SKIPPED]: 'SKIPPED',
   [ContractEventKind.REDRIVEN]: 'REDRIVEN',
+  [ContractEventKind.PAUSED]: 'PAUSED',
+  [ContractEventKind.RESUMED]: 'RESUMED',
+  [ContractEventKind.DISCARDED]: 'DISCARDED',
 } as const satisfies Record<ContractEventKind, TaskEventKind>;

@@ -31,6 +31,7 @@ export const taskStateOf = {
 
 export const toEventKind = {
   submitted: TaskEventKindProto.SUBMITTED,
+  unblocked: TaskEventKindProto.UNBLOCKED,
   leased: TaskEventKindProto.LEASED,
   started: TaskEventKindProto.STARTED,
   succeeded: TaskEventKindProto.SUCCEEDED,
@@ -40,6 +41,11 @@ export const toEventKind = {
   lease_lost: TaskEventKindProto.LEASE_LOST,
   cancel_requested: TaskEventKindProto.CANCEL_REQUESTED,
   cancelled: TaskEventKindProto.CANCELLED,
+  paused: TaskEventKindProto.PAUSED,
+  resumed: TaskEventKindProto.RESUMED,
+  skipped: TaskEventKindProto.SKIPPED,
+  redriven: TaskEventKindProto.REDRIVEN,
+  discarded: TaskEventKindProto.DISCARDED,
 } as const satisfies Record<EventKind, TaskEventKindProto>;
 
 export const toFailureKind = {

@@ -32,6 +32,8 @@ export function toRetryPolicy(policy: RetryPolicy): RetryPolicyMessage {
 
 export interface DeadlineMs {
   readonly startMs: number | undefined;
+  readonly deliveryMs: number | undefined;
+  readonly heartbeatMs: number | undefined;
   readonly runMs: number | undefined;
   readonly totalMs: number | undefined;
 }
@@ -39,6 +41,8 @@ export interface DeadlineMs {
 export function deadlinesOf(field: string, message: Deadlines | undefined): DeadlineMs {
   return {
     startMs: positive(`${field}.start`, optionalMs(`${field}.start`, message?.start)),
+    deliveryMs: optionalMs(`${field}.delivery`, message?.delivery),
+    heartbeatMs: optionalMs(`${field}.heartbeat`, message?.heartbeat),
     runMs: positive(`${field}.run`, optionalMs(`${field}.run`, message?.run)),
     totalMs: positive(`${field}.total`, optionalMs(`${field}.total`, message?.total)),
   };

@@ -10,7 +10,7 @@ import { optionalMs, toDuration, toTimestamp } from './time.ts';
 
 /** A task type with its defaults filled in. */
 export function taskTypeOf(message: TaskType): Omit<NewTaskType, 'etag'> {
-  const { startMs, runMs, totalMs } = deadlinesOf('task_type.deadlines', message.deadlines);
+  const { startMs, deliveryMs, heartbeatMs, runMs, totalMs } = deadlinesOf('task_type.deadlines', message.deadlines);
   return {
     namespace: namespaceOf(message),
     name: message.name,
@@ -22,6 +22,8 @@ export function taskTypeOf(message: TaskType): Omit<NewTaskType, 'etag'> {
         ? retryPolicyDefault
         : retryPolicyOf('task_type.retry_policy', message.retryPolicy),
     startMs: startMs ?? null,
+    deliveryMs: deliveryMs ?? null,
+    heartbeatMs: heartbeatMs ?? null,
     runMs: runMs ?? runDeadlineMsDefault,
     totalMs: totalMs ?? null,
     priority: message.priority ?? priorityDefault,
@@ -57,6 +59,8 @@ export function toTaskType(row: TaskTypeRow): TaskType {
   if (row.outputSchema !== null) type.outputSchema = JSON.parse(row.outputSchema) as JsonObject;
   if (type.deadlines !== undefined) {
     if (row.startMs !== null) type.deadlines.start = toDuration(row.startMs);
+    if (row.deliveryMs !== null) type.deadlines.delivery = toDuration(row.deliveryMs);
+    if (row.heartbeatMs !== null) type.deadlines.heartbeat = toDuration(row.heartbeatMs);
     if (row.totalMs !== null) type.deadlines.total = toDuration(row.totalMs);
   }
   return type;

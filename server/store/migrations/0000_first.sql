@@ -1,4 +1,4 @@
-CREATE TYPE "public"."task_event_kind" AS ENUM('submitted', 'leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'lease_lost', 'cancel_requested', 'cancelled');--> statement-breakpoint
+CREATE TYPE "public"."task_event_kind" AS ENUM('submitted', 'unblocked', 'leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'lease_lost', 'cancel_requested', 'cancelled', 'paused', 'resumed', 'skipped', 'redriven', 'discarded');--> statement-breakpoint
 CREATE TYPE "public"."task_state" AS ENUM('BLOCKED', 'PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED');--> statement-breakpoint
 CREATE TABLE "idempotency_key" (
 	"namespace" text NOT NULL,
@@ -27,7 +27,14 @@ CREATE TABLE "task" (
 	"total_deadline" timestamp with time zone,
 	"cancel_deadline" timestamp with time zone,
 	"cancel_reason" text,
+	"heartbeat_deadline" timestamp with time zone,
+	"paused_time" timestamp with time zone,
+	"discarded_time" timestamp with time zone,
+	"start_ms" bigint,
+	"delivery_ms" bigint,
+	"heartbeat_ms" bigint,
 	"run_ms" bigint NOT NULL,
+	"total_ms" bigint,
 	"lease_id" uuid,
 	"session_id" uuid,
 	"retry_policy" jsonb,
@@ -37,6 +44,7 @@ CREATE TABLE "task" (
 	"output" "bytea",
 	"output_content_type" text,
 	"error" jsonb,
+	"error_fingerprint" text,
 	"progress_percent" real,
 	"progress_message" text,
 	"checkpoint" "bytea",
@@ -76,6 +84,8 @@ CREATE TABLE "task_type" (
 	"output_schema" text,
 	"retry_policy" jsonb NOT NULL,
 	"start_ms" bigint,
+	"delivery_ms" bigint,
+	"heartbeat_ms" bigint,
 	"run_ms" bigint NOT NULL,
 	"total_ms" bigint,
 	"priority" smallint NOT NULL,
@@ -116,10 +126,11 @@ CREATE FUNCTION dstc_uuid7(at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE PA
     'hex')::uuid
   FROM (SELECT (extract(epoch FROM at) * 1000000)::bigint AS us) AS instant
 $$;--> statement-breakpoint
-CREATE INDEX "task_pending" ON "task" USING btree ("namespace","type","priority","available_time","id") WHERE state = 'PENDING';--> statement-breakpoint
+CREATE INDEX "task_pending" ON "task" USING btree ("namespace","type","priority","available_time","id") WHERE state = 'PENDING' AND paused_time IS NULL;--> statement-breakpoint
 CREATE INDEX "task_running" ON "task" USING btree ("session_id") WHERE state = 'RUNNING';--> statement-breakpoint
-CREATE INDEX "task_timer" ON "task" USING btree (LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline)) WHERE state IN ('PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) IS NOT NULL;--> statement-breakpoint
+CREATE INDEX "task_timer" ON "task" USING btree (LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline)) WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_cancelling" ON "task" USING btree ("session_id") WHERE state = 'RUNNING' AND cancel_deadline IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_finished" ON "task" USING btree ("namespace","type","finished_time") WHERE finished_time IS NOT NULL;--> statement-breakpoint
+CREATE INDEX "task_dead_letter" ON "task" USING btree ("namespace","type","id") WHERE state = 'FAILED' AND discarded_time IS NULL;--> statement-breakpoint
 CREATE INDEX "task_labels" ON "task" USING gin (labels jsonb_path_ops) WHERE labels <> '{}'::jsonb;--> statement-breakpoint
 CREATE INDEX "worker_session_expire" ON "worker_session" USING btree ("expire_time");

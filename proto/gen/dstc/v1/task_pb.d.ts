@@ -124,6 +124,22 @@ export declare type Deadlines = Message<"dstc.v1.Deadlines"> & {
    * @generated from field: google.protobuf.Duration total = 3;
    */
   total?: Duration | undefined;
+
+  /**
+   * From an assignment to the worker's Accepted; the assignment is taken back, and
+   * no attempt is spent, when it passes. Default: `delivery_timeout` of Welcome.
+   *
+   * @generated from field: google.protobuf.Duration delivery = 4;
+   */
+  delivery?: Duration | undefined;
+
+  /**
+   * From one Progress of an attempt to the next, and from its lease to the first;
+   * the attempt is lost when it passes. Default: none.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat = 5;
+   */
+  heartbeat?: Duration | undefined;
 };
 
 /**
@@ -628,6 +644,27 @@ export enum TaskEventKind {
    * @generated from enum value: TASK_EVENT_KIND_REDRIVEN = 13;
    */
   REDRIVEN = 13,
+
+  /**
+   * Not leased until it is resumed.
+   *
+   * @generated from enum value: TASK_EVENT_KIND_PAUSED = 14;
+   */
+  PAUSED = 14,
+
+  /**
+   * May be leased again.
+   *
+   * @generated from enum value: TASK_EVENT_KIND_RESUMED = 15;
+   */
+  RESUMED = 15,
+
+  /**
+   * Failed for good: a dead letter no more.
+   *
+   * @generated from enum value: TASK_EVENT_KIND_DISCARDED = 16;
+   */
+  DISCARDED = 16,
 }
 
 /**
