@@ -11,7 +11,7 @@ import { createSubmit, type Submit } from './submit.ts';
 import { createTakeBacks } from './take-back.ts';
 import { createTaskTypes, type TaskTypes } from './task-types.ts';
 import { startTicker } from './ticker.ts';
-import { createWake } from './wake.ts';
+import { createWake, type Wake } from './wake.ts';
 import { createWatch, type Watch } from './watch.ts';
 
 export interface EngineOptions {
@@ -36,12 +36,31 @@ export interface Engine {
   readonly stop: () => Promise<void>;
 }
 
-export function startEngine(
-  deps: { readonly database: Database; readonly log: Logger },
+interface EngineDeps {
+  readonly database: Database;
+  readonly log: Logger;
+}
+
+export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
+  const { wake, ...parts } = assembleEngine(deps, options);
+  const { dispatch, sessions, accepts, progress } = parts;
+  const ticker = startTicker({ ...deps, dispatch, sessions, wake, ...options });
+  return {
+    ...parts,
+    async stop() {
+      await ticker.stop();
+      await Promise.all([accepts.stop(), progress.stop()]);
+    },
+  };
+}
+
+/** The parts of an engine, without what happens because time passes: tests do that themselves, step by step. */
+export function assembleEngine(
+  deps: EngineDeps,
   options: EngineOptions,
-): Engine {
+): Omit<Engine, 'stop'> & { readonly wake: Wake } {
   const { database, log } = deps;
-  const { payloadBytesMax, leaseMs, historyDays, node } = options;
+  const { payloadBytesMax, leaseMs, node } = options;
   const wake = createWake();
   const types = createTaskTypes({ database });
   const delivery = createDelivery();
@@ -62,8 +81,8 @@ export function startEngine(
     node,
     leaseMs,
   });
-  const ticker = startTicker({ database, dispatch, sessions, wake, log, leaseMs, historyDays });
   return {
+    wake,
     types,
     submit: createSubmit({ database, types, wake, payloadBytesMax }),
     cancel: createCancel({ database, wake }),
@@ -73,9 +92,5 @@ export function startEngine(
     accepts,
     progress,
     reports,
-    async stop() {
-      await ticker.stop();
-      await Promise.all([accepts.stop(), progress.stop()]);
-    },
   };
 }
