@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
@@ -9,7 +8,7 @@ import { createTokenVerifier } from './auth/tokens.ts';
 import type { Config } from './config.ts';
 import { DstcError } from './domain/errors.ts';
 import { limits } from './domain/limits.ts';
-import type { Door, TlsOptions } from './doors/door.ts';
+import type { Door } from './doors/door.ts';
 import { startGrpcDoor } from './doors/grpc.ts';
 import { startHttpDoor } from './doors/http.ts';
 import { mountServices } from './doors/pipeline.ts';
@@ -17,6 +16,7 @@ import { service } from './doors/service.ts';
 import { taskService } from './doors/services/task-service.ts';
 import { taskTypeService } from './doors/services/task-type-service.ts';
 import { workerService } from './doors/services/worker-service.ts';
+import { openTls, type Tls } from './doors/tls.ts';
 import { createWorkerReports } from './doors/worker/reports.ts';
 import { startEngine } from './engine/engine.ts';
 import { createMetrics } from './metrics.ts';
@@ -34,6 +34,7 @@ export interface Coordinator {
 
 /** Puts a node together and opens its doors. The schema must be up to date: see `migrate`. */
 export async function startCoordinator(config: Config, log: Logger): Promise<Coordinator> {
+  const tls = await tlsOf(config, log);
   const policy = await createPolicy({ log }, config.policyFile);
   const verifier = createTokenVerifier({ log }, config.issuers);
   const callers = createCallers({ verifier, policy });
@@ -61,8 +62,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   }
 
   const deps = { log, callers, ready };
-  const tls = readTls(config);
-  const doorOptions = { services, limits, ...(tls === undefined ? {} : { tls }) };
+  const doorOptions = { services, limits, tls };
   const doors: Door[] = [];
   try {
     const grpc = await startGrpcDoor(deps, { ...doorOptions, address: config.grpcAddress });
@@ -92,12 +92,14 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     await Promise.all(doors.map((door) => door.stop()));
     await engine.stop();
     policy.close();
+    tls?.close();
     await database.close();
   }
 }
 
-function readTls(config: Config): TlsOptions | undefined {
-  if (config.tlsCertFile === undefined || config.tlsKeyFile === undefined) return undefined;
-  const tls = { cert: readFileSync(config.tlsCertFile), key: readFileSync(config.tlsKeyFile) };
-  return config.tlsClientCaFile === undefined ? tls : { ...tls, clientCa: readFileSync(config.tlsClientCaFile) };
+async function tlsOf(config: Config, log: Logger): Promise<Tls | undefined> {
+  const { tlsCertFile: certFile, tlsKeyFile: keyFile, tlsClientCaFile: clientCaFile } = config;
+  return certFile === undefined || keyFile === undefined
+    ? undefined
+    : openTls({ log }, { certFile, keyFile, clientCaFile });
 }

@@ -18,13 +18,6 @@ export interface DoorDeps {
   readonly ready: () => Promise<void>;
 }
 
-export interface TlsOptions {
-  readonly cert: string | Buffer;
-  readonly key: string | Buffer;
-  /** Set to ask clients for a certificate of this authority. */
-  readonly clientCa?: string | Buffer;
-}
-
 /** `127.0.0.1:7420` or `[::1]:7420`. */
 export function parseAddress(address: string): { readonly host: string; readonly port: number } {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(address);

@@ -1,4 +1,3 @@
-import { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { type Metadata, type Server, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { Caller, Callers } from '../auth/caller.ts';
@@ -6,6 +5,7 @@ import { authenticate } from './bearer.ts';
 import { abortReason, parseGrpcTimeout, streamDeadlineMs, unaryDeadlineMs } from './deadline.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { deadlineExceeded, type ErrorDeps, toConnectError } from './errors.ts';
+import { http2ServersOf } from './grpc-servers.ts';
 import { completeStatuses, statusOf } from './grpc-status.ts';
 
 /** One call between its headers and its end. */
@@ -161,12 +161,4 @@ function valuesOf(raw: readonly string[], name: string): readonly string[] {
     if (raw[at]?.toLowerCase() === name) values.push(raw[at + 1] ?? '');
   }
   return values;
-}
-
-/** grpc-js offers no way to its HTTP/2 servers. Its version is pinned, and another shape stops the start. */
-function http2ServersOf(server: Server): readonly EventEmitter[] {
-  const servers: unknown = Reflect.get(server, 'http2Servers');
-  if (!(servers instanceof Map) || servers.size === 0)
-    throw new Error('grpc-js keeps its HTTP/2 servers elsewhere now');
-  return [...servers.keys()].filter((candidate): candidate is EventEmitter => candidate instanceof EventEmitter);
 }

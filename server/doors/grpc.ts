@@ -1,18 +1,21 @@
+import { Server as TlsServer } from 'node:tls';
 import type { ServiceImplSpec } from '@connectrpc/connect';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { type Door, type DoorDeps, formatAddress, listenError, parseAddress, type TlsOptions } from './door.ts';
+import { type Door, type DoorDeps, formatAddress, listenError, parseAddress } from './door.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { definitionOf, handlersOf } from './grpc-adapter.ts';
 import { createArrivals } from './grpc-arrivals.ts';
 import { addHealth } from './grpc-health.ts';
 import { addReflection } from './grpc-reflection.ts';
+import { http2ServersOf } from './grpc-servers.ts';
+import type { Tls } from './tls.ts';
 
 export interface GrpcDoorOptions {
   readonly address: string;
   /** From `mountServices`. */
   readonly services: readonly ServiceImplSpec[];
   readonly limits: DoorLimits;
-  readonly tls?: TlsOptions;
+  readonly tls?: Tls | undefined;
 }
 
 /** A connection that does not answer a ping in time is gone, with its streams, even if nobody has closed it. */
@@ -48,6 +51,11 @@ export async function startGrpcDoor(deps: DoorDeps, options: GrpcDoorOptions): P
   try {
     port = await listen(server, options.address, options.tls);
     arrivals.attach(server);
+    options.tls?.onChange((next) => {
+      for (const listening of http2ServersOf(server)) {
+        if (listening instanceof TlsServer) listening.setSecureContext(next);
+      }
+    });
   } catch (error) {
     health.stop();
     server.forceShutdown();
@@ -67,7 +75,7 @@ export async function startGrpcDoor(deps: DoorDeps, options: GrpcDoorOptions): P
   };
 }
 
-function listen(server: Server, address: string, tls: TlsOptions | undefined): Promise<number> {
+function listen(server: Server, address: string, tls: Tls | undefined): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(formatAddress(parseAddress(address)), credentialsOf(tls), (error, port) => {
       if (error === null) resolve(port);
@@ -76,11 +84,11 @@ function listen(server: Server, address: string, tls: TlsOptions | undefined): P
   });
 }
 
-function credentialsOf(tls: TlsOptions | undefined): ServerCredentials {
+function credentialsOf(tls: Tls | undefined): ServerCredentials {
   if (tls === undefined) return ServerCredentials.createInsecure();
-  const pair = { cert_chain: Buffer.from(tls.cert), private_key: Buffer.from(tls.key) };
-  const clientCa = tls.clientCa === undefined ? null : Buffer.from(tls.clientCa);
-  return ServerCredentials.createSsl(clientCa, [pair], clientCa !== null);
+  const { cert, key, ca } = tls.options();
+  // Node's servers speak TLS 1.2 at least unless told otherwise, which grpc-js has no way to do.
+  return ServerCredentials.createSsl(ca ?? null, [{ cert_chain: cert, private_key: key }], ca !== undefined);
 }
 
 function shutdown(server: Server): Promise<void> {

@@ -10,20 +10,21 @@ import type { Socket } from 'node:net';
 import type { ServiceImplSpec } from '@connectrpc/connect';
 import type { Registry } from 'prom-client';
 import { DstcError } from '../domain/errors.ts';
-import { type Door, type DoorDeps, isAddressInfo, listenError, parseAddress, type TlsOptions } from './door.ts';
+import { type Door, type DoorDeps, isAddressInfo, listenError, parseAddress } from './door.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { allowOrigins } from './http-cors.ts';
 import { sendErrorToSocket } from './http-error.ts';
 import { createHttpPages } from './http-pages.ts';
 import { endUnreadRequest } from './http-response.ts';
 import { createHttpRpcHandler } from './http-rpc.ts';
+import type { Tls } from './tls.ts';
 
 export interface HttpDoorOptions {
   readonly address: string;
   /** From `mountServices`. */
   readonly services: readonly ServiceImplSpec[];
   readonly limits: DoorLimits;
-  readonly tls?: TlsOptions;
+  readonly tls?: Tls | undefined;
   /** Such as `https://console.example.com`. Default: none. */
   readonly corsOrigins?: readonly string[];
 }
@@ -76,7 +77,7 @@ export async function startHttpDoor(
   };
 }
 
-function createServer(limits: DoorLimits, tls: TlsOptions | undefined, onRequest: RequestListener): Server {
+function createServer(limits: DoorLimits, tls: Tls | undefined, onRequest: RequestListener): Server {
   const options: ServerOptions<typeof IncomingMessage> = {
     maxHeaderSize: limits.headerBytesMax,
     headersTimeout: headersTimeoutMs,
@@ -90,9 +91,9 @@ function createServer(limits: DoorLimits, tls: TlsOptions | undefined, onRequest
     noDelay: true,
   };
   if (tls === undefined) return createHttpServer(options, onRequest);
-  const { cert, key, clientCa } = tls;
-  const mutual = clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true };
-  return createHttpsServer({ ...options, cert, key, ...mutual }, onRequest);
+  const server = createHttpsServer({ ...options, ...tls.options(), handshakeTimeout: headersTimeoutMs }, onRequest);
+  tls.onChange((next) => server.setSecureContext(next));
+  return server;
 }
 
 /** Requests that Node's parser refuses. */
