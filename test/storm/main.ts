@@ -88,7 +88,8 @@ try {
 } catch (error) {
   const isUsage = error instanceof Error && error.message.startsWith('--');
   console.error(isUsage ? `${error.message}\n${usage}` : error);
-  process.exitCode = isUsage ? 64 : 1;
+  // Neither of them says anything about the coordinator.
+  process.exitCode = isUsage ? 64 : 70;
 } finally {
   // The starter's channel, when there is one, would keep this process.
   if (process.connected) process.disconnect();
