@@ -176,6 +176,22 @@ describe('a token that expires on an open stream', () => {
     worker.cut();
   }, 15_000);
 
+  test('is asked for anew each time, however short the lives of the fresh ones are', async () => {
+    const type = await rig.type();
+    const id = await rig.submit(type);
+    const worker = await openWith([{ taskType: type, slots: 1 }], await workerToken(4));
+    const lease = leaseOf((await worker.assignments(1))[0]);
+    worker.send(acceptance(lease));
+    for (let renewal = 0; renewal < 4; renewal += 1) {
+      await worker.next('credentialsNeeded');
+      worker.send({ case: 'credentials', value: { accessToken: await workerToken(4) } });
+    }
+    worker.send(success(lease));
+    expect((await worker.settlements([lease])).map(outcomeOf)).toEqual(['RECORDED']);
+    expect((await rig.stored(id)).row.attempt).toBe(1);
+    worker.cut();
+  }, 30_000);
+
   test('ends it within 2 s, and the leases go back, unspent', async () => {
     const type = await rig.type();
     const id = await rig.submit(type);

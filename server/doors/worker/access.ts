@@ -1,12 +1,15 @@
 import type { Caller, Callers } from '../../auth/caller.ts';
 import { samePrincipal } from '../../auth/principal.ts';
 import { DstcError } from '../../domain/errors.ts';
+import { limits } from '../../domain/limits.ts';
 
 /** What the principal of an open stream may do now; its token can be renewed. */
 export interface Access {
   readonly may: (type: string) => boolean;
   /** Time until the token expires; negative afterwards. */
   readonly leftMs: () => number;
+  /** Whether it is time to ask for a fresh token; true once for each token. */
+  readonly wantsToken: () => boolean;
   /** Takes a fresh token; rejects when it is not valid, or of another principal. */
   readonly renew: (token: string) => Promise<void>;
 }
@@ -14,8 +17,16 @@ export interface Access {
 export function createAccess(callers: Callers, first: Caller, namespace: string): Access {
   let caller = first;
   const leftMs = () => caller.principal.expiresAt.getTime() - Date.now();
+  let lifeMs = leftMs();
+  let isAsked = false;
   return {
     leftMs,
+    wantsToken() {
+      // A token that lives for less than a minute is not old from the beginning.
+      if (isAsked || leftMs() > Math.min(limits.credentialsAheadMs, (lifeMs * 2) / 3)) return false;
+      isAsked = true;
+      return true;
+    },
     may: (type) => leftMs() > 0 && caller.may('work', namespace, type),
     async renew(token) {
       const next = await callers.fromToken(token, { wantsJson: first.wantsJson });
@@ -23,6 +34,8 @@ export function createAccess(callers: Callers, first: Caller, namespace: string)
         throw new DstcError('TOKEN_INVALID', 'Credentials must be of the principal that opened the stream');
       }
       caller = next;
+      lifeMs = leftMs();
+      isAsked = false;
     },
   };
 }

@@ -21,7 +21,6 @@ export interface VigilOptions {
 export function keepVigil({ session, access, outbox, heartbeatMs }: VigilOptions): { readonly stop: () => void } {
   let nonce = 0n;
   let pingedAtMs = performance.now();
-  let askedForCredentials = false;
 
   const timer = setInterval(
     () => {
@@ -40,12 +39,9 @@ export function keepVigil({ session, access, outbox, heartbeatMs }: VigilOptions
       const leftMs = access.leftMs();
       if (leftMs <= 0) {
         outbox.end(new DstcError('TOKEN_INVALID', 'the token has expired and no Credentials came; connect again'));
-      } else if (leftMs <= limits.credentialsAheadMs && !askedForCredentials) {
-        askedForCredentials = true;
+      } else if (access.wantsToken()) {
         const within = toDuration(Math.floor(leftMs));
         outbox.push({ case: 'credentialsNeeded', value: create(CredentialsNeededSchema, { within }) });
-      } else if (leftMs > limits.credentialsAheadMs) {
-        askedForCredentials = false;
       }
       // A short lease has short heartbeats: looking at them too seldom would miss a ping and end a stream that lives.
     },
