@@ -20,7 +20,7 @@ test('the table is this one', () => {
   expect(moves.map(line)).toEqual([
     'BLOCKED unblock [] -> PENDING: unblocked, lease none',
     'BLOCKED failDependency [] -> CANCELLED: cancelled, lease none',
-    'PENDING lease [] -> RUNNING: leased, lease take attempt+1',
+    'PENDING lease [not paused] -> RUNNING: leased, lease take attempt+1',
     'RUNNING accept [not accepted] -> RUNNING: started, lease keep',
     'RUNNING succeed [] -> SUCCEEDED: succeeded, lease settle',
     'RUNNING fail [cancel requested] -> CANCELLED: cancelled, lease settle',

@@ -95,6 +95,11 @@ const stay: Omit<Effect, 'event'> = {
 const settle: Omit<Effect, 'event'> = { ...stay, lease: 'settle' };
 const drop: Omit<Effect, 'event'> = { ...stay, lease: 'drop' };
 
+/** One move out of several states. */
+function fromEach(states: readonly TaskState[], move: Omit<Move, 'from'>): Move[] {
+  return states.map((from) => ({ from, ...move }));
+}
+
 /** Every move there is. For one state and command the first row whose conditions all hold is taken. */
 export const moves: readonly Move[] = [
   {
@@ -116,7 +121,7 @@ export const moves: readonly Move[] = [
   {
     from: 'PENDING',
     command: 'lease',
-    when: [],
+    when: ['not paused'],
     to: 'RUNNING',
     effect: { ...stay, event: 'leased', lease: 'take', attempt: 1 },
     why: 'a worker session has credit for it',
@@ -249,22 +254,13 @@ export const moves: readonly Move[] = [
     effect: { ...stay, event: 'failed' },
     why: 'no worker began in time',
   },
-  {
-    from: 'BLOCKED',
+  ...fromEach(['BLOCKED', 'PENDING'], {
     command: 'expireTotal',
     when: [],
     to: 'FAILED',
     effect: { ...stay, event: 'failed' },
     why: 'the task did not end in time',
-  },
-  {
-    from: 'PENDING',
-    command: 'expireTotal',
-    when: [],
-    to: 'FAILED',
-    effect: { ...stay, event: 'failed' },
-    why: 'the task did not end in time',
-  },
+  }),
   {
     from: 'RUNNING',
     command: 'expireTotal',
@@ -273,22 +269,13 @@ export const moves: readonly Move[] = [
     effect: { ...drop, event: 'failed' },
     why: 'the task did not end in time',
   },
-  {
-    from: 'BLOCKED',
+  ...fromEach(['BLOCKED', 'PENDING'], {
     command: 'cancel',
     when: [],
     to: 'CANCELLED',
     effect: { ...stay, event: 'cancelled' },
     why: 'nobody works on it',
-  },
-  {
-    from: 'PENDING',
-    command: 'cancel',
-    when: [],
-    to: 'CANCELLED',
-    effect: { ...stay, event: 'cancelled' },
-    why: 'nobody works on it',
-  },
+  }),
   {
     from: 'RUNNING',
     command: 'cancel',
@@ -361,22 +348,13 @@ export const moves: readonly Move[] = [
     effect: { ...stay, event: 'resumed', lease: 'keep', mark: 'resume' },
     why: 'it may be leased again',
   },
-  {
-    from: 'BLOCKED',
+  ...fromEach(['BLOCKED', 'PENDING'], {
     command: 'skip',
     when: [],
     to: 'SKIPPED',
     effect: { ...stay, event: 'skipped' },
     why: 'it is not needed; what depends on it goes on',
-  },
-  {
-    from: 'PENDING',
-    command: 'skip',
-    when: [],
-    to: 'SKIPPED',
-    effect: { ...stay, event: 'skipped' },
-    why: 'it is not needed; what depends on it goes on',
-  },
+  }),
   {
     from: 'FAILED',
     command: 'skip',

@@ -49,12 +49,14 @@ export async function applyMoves(sql: Sql, commands: readonly TaskCommand[]): Pr
 
 /** Hints at what moves have changed: that tasks ended or are due again. */
 export function announceMoves(wake: Wake, applied: readonly Applied[]): void {
-  const moved = applied.flatMap(({ task, move, retryDelayMs: delay }) => (move ? [{ task, to: move.to, delay }] : []));
-  for (const [ended, group] of Map.groupBy(moved, ({ to }) => isFinal(to))) {
+  const moved = applied.flatMap(({ task, move, retryDelayMs: delay }) => (move ? [{ task, move, delay }] : []));
+  for (const [ended, group] of Map.groupBy(moved, ({ move }) => isFinal(move.to))) {
     wake.tasksChanged.give({ ids: group.map(({ task }) => task.id), ended });
   }
-  for (const { task, to, delay } of moved) {
-    if (to === 'PENDING') wake.taskDue.give({ namespace: task.namespace, type: task.type, inMs: delay ?? 0 });
+  for (const { task, move, delay } of moved) {
+    if (move.to === 'PENDING' && move.effect.mark !== 'pause') {
+      wake.taskDue.give({ namespace: task.namespace, type: task.type, inMs: delay ?? 0 });
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Database } from '../store/database.ts';
 import { type Accepts, createAccepts } from './accept.ts';
-import { type Cancel, createCancel } from './cancel.ts';
+import { type Control, createControl } from './control.ts';
 import { createDelivery } from './delivery.ts';
 import { createDispatch, type Dispatch } from './dispatch.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
@@ -26,7 +26,7 @@ export interface EngineOptions {
 export interface Engine {
   readonly types: TaskTypes;
   readonly submit: Submit;
-  readonly cancel: Cancel;
+  readonly control: Control;
   readonly watch: Watch;
   readonly dispatch: Dispatch;
   readonly sessions: Sessions;
@@ -85,7 +85,7 @@ export function assembleEngine(
     wake,
     types,
     submit: createSubmit({ database, types, wake, payloadBytesMax }),
-    cancel: createCancel({ database, wake }),
+    control: createControl({ database, types, wake, payloadBytesMax }),
     watch: createWatch({ database, wake, log }),
     dispatch,
     sessions,

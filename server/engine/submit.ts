@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { DstcError, type FieldViolation } from '../domain/errors.ts';
+import { DstcError } from '../domain/errors.ts';
 import { limits, retryPolicyDefault } from '../domain/limits.ts';
-import { checkPayloadSize, type Payload, payloadViolations } from '../domain/payload.ts';
+import type { Payload } from '../domain/payload.ts';
 import type { RetryPolicy } from '../domain/retry.ts';
 import type { Database } from '../store/database.ts';
 import { type InsertedTask, insertTasks, type NewTask, selectIdempotencyKeys } from '../store/insert-tasks.ts';
 import type { TaskTypeRow } from '../store/task-types.ts';
+import { checkInput } from './check-input.ts';
 import { createGroupCommit } from './group-commit.ts';
 import type { TaskTypes } from './task-types.ts';
 import type { Wake } from './wake.ts';
@@ -68,10 +69,7 @@ export function createSubmit(deps: SubmitDeps): Submit {
   });
 
   return async (submission) => {
-    checkPayloadSize('input', submission.input, deps.payloadBytesMax);
-    const { row, checkInput } = await deps.types.get(submission.namespace, submission.type);
-    const violations = payloadViolations(submission.input, checkInput);
-    if (violations.length > 0) throw inputInvalid(submission.type, violations);
+    const { row } = await checkInput(deps, submission.namespace, submission.type, submission.input);
     const task = newTask(submission, row);
     const written = await commits.add(task);
     if (written.kind === 'inserted') return { kind: 'inserted', task, inserted: written.inserted };
@@ -160,16 +158,4 @@ async function findExisting(deps: SubmitDeps, tasks: readonly NewTask[], written
     const [again] = await writeTasks(deps, [task]);
     if (again !== undefined) written.set(index, again);
   }
-}
-
-function inputInvalid(type: string, violations: readonly FieldViolation[]): DstcError {
-  const [first] = violations;
-  return new DstcError(
-    'INPUT_INVALID',
-    `the input does not match the schema of ${type}: ${first?.field} ${first?.description}`,
-    {
-      metadata: { task_type: type },
-      violations: violations.map(({ field, description }) => ({ field: `input${field}`, description })),
-    },
-  );
 }

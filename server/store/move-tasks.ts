@@ -87,10 +87,14 @@ export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Pro
         available_time = COALESCE(now() + item.retry_delay_ms * interval '1 millisecond', available_time),
         finished_time = CASE WHEN item.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')
           THEN COALESCE(finished_time, now()) END,
-        paused_time = CASE item.mark WHEN 'pause' THEN now() WHEN 'resume' THEN NULL ELSE paused_time END,
+        -- What has ended needs no pause.
+        paused_time = CASE WHEN item.mark = 'resume' OR item.state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')
+          THEN NULL WHEN item.mark = 'pause' THEN now() ELSE paused_time END,
         discarded_time = CASE WHEN item.mark = 'discard' THEN now() ELSE discarded_time END,
         input = COALESCE(item.input, task.input),
         input_content_type = COALESCE(item.input_content_type, task.input_content_type),
+        -- Made from another input, it would mislead.
+        checkpoint = CASE WHEN item.input IS NULL THEN checkpoint END,
         error = COALESCE(item.error, task.error),
         error_fingerprint = COALESCE(item.error_fingerprint, task.error_fingerprint),
         cancel_deadline = CASE WHEN item.state = 'RUNNING'

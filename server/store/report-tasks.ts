@@ -85,7 +85,7 @@ export async function succeedCurrentLeases(
       FOR UPDATE OF task
     ), succeeded AS (
       UPDATE task SET state = 'SUCCEEDED', finished_time = now(), output = before.output,
-        output_content_type = before.output_content_type, cancel_deadline = NULL,
+        output_content_type = before.output_content_type, cancel_deadline = NULL, paused_time = NULL,
         started_time = COALESCE(started_time, now() - COALESCE(before.late_accept_ms, 0) * interval '1 millisecond'),
         event_sequence = before.event_sequence + CASE WHEN before.late_accept_ms IS NULL THEN 1 ELSE 2 END
       FROM before WHERE task.id = before.id

@@ -3,7 +3,7 @@ import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Expected, noTask } from './bad-input/bad-call.ts';
+import { controlMethods, type Expected, noTask } from './bad-input/bad-call.ts';
 import { expectRefused, outline, refusalOf } from './refused.ts';
 import { doorNames, type Rig, startRig } from './rig.ts';
 
@@ -95,7 +95,9 @@ describe.each(doorNames)('over %s', (doorName) => {
     const reads = {
       GetTask: (id: string) => door().call(getTask, { id }, rig.token('alice')),
       AwaitTask: (id: string) => door().call(awaitTask, { id, timeout: {} }, rig.token('alice')),
-      CancelTask: (id: string) => door().call(cancelTask, { id }, rig.token('alice')),
+      ...Object.fromEntries(
+        controlMethods.map((method) => [method.name, (id: string) => door().call(method, { id }, rig.token('alice'))]),
+      ),
       ListTaskEvents: (taskId: string) => door().call(listTaskEvents, { taskId }, rig.token('alice')),
     };
     it.each(Object.entries(reads))('looks to %s like one that does not exist', async (_, read) => {
@@ -171,7 +173,10 @@ describe.each(doorNames)('over %s', (doorName) => {
       const expected = (permission: string) => denied(permission, { namespace: 'default' });
       await refused(() => door().call(submitTask, { type: 'a.plain' }, rig.token('clerk')), expected('submit'));
       const id = await submitted();
-      await refused(() => door().call(cancelTask, { id }, rig.token('clerk')), expected('cancel'));
+      const permissions = ['cancel', 'pause', 'pause', 'cancel', 'redrive', 'redrive'];
+      for (const [at, method] of controlMethods.entries()) {
+        await refused(() => door().call(method, { id }, rig.token('clerk')), expected(permissions[at] ?? ''));
+      }
     });
   });
 
@@ -182,7 +187,7 @@ describe.each(doorNames)('over %s', (doorName) => {
       await refused(() => door().call(cancelTask, { id }, rig.token('root')), {
         code: 'FailedPrecondition',
         reason: 'STATE_CONFLICT',
-        metadata: { task_id: id, state: 'FAILED' },
+        metadata: { task_id: id, state: 'FAILED', possible: 'skip, redrive, discard' },
       });
     });
 

@@ -32,6 +32,9 @@ export function toTask(row: TaskSummary): Task {
     cancelRequested: row.cancelDeadline !== null,
     eventSequence: row.eventSequence,
     creator: row.creator,
+    paused: row.pausedTime !== null,
+    errorFingerprint: row.errorFingerprint ?? '',
+    discarded: row.discardedTime !== null,
   });
   if (row.error !== null) task.error = toTaskError(row.error);
   if (row.startedTime !== null) task.startedTime = toTimestamp(row.startedTime);

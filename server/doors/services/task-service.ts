@@ -9,23 +9,15 @@ import {
   type TaskService,
 } from '@dstc/contract/dstc/v1/task_service_pb';
 import type { Logger } from 'pino';
-import type { Permission } from '../../auth/permission.ts';
-import { DstcError, taskNotFound } from '../../domain/errors.ts';
+import { DstcError } from '../../domain/errors.ts';
 import { parseTaskId } from '../../domain/ids.ts';
 import { limits } from '../../domain/limits.ts';
 import { isFinal } from '../../domain/task-state.ts';
-import type { Cancel } from '../../engine/cancel.ts';
+import type { Control } from '../../engine/control.ts';
 import type { Submit } from '../../engine/submit.ts';
 import type { Watch } from '../../engine/watch.ts';
 import type { Database } from '../../store/database.ts';
-import {
-  selectTask,
-  selectTaskEvents,
-  selectTaskPage,
-  selectTaskSummaries,
-  type TaskRow,
-  type TaskSummary,
-} from '../../store/select-tasks.ts';
+import { selectTaskEvents, selectTaskPage, type TaskRow } from '../../store/select-tasks.ts';
 import { callerOf } from '../context.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
@@ -37,20 +29,16 @@ import { typeFilterOf } from '../convert/type-filter.ts';
 import { callErrorOf, toDstcError } from '../errors.ts';
 import { validateMessage } from '../validate.ts';
 import { awaitTask } from './await-task.ts';
+import { controlTask } from './control-task.ts';
+import { permittedTask, readableTask, taskSummary } from './find-task.ts';
 import { watchTasks } from './watch-tasks.ts';
 
 export interface TaskServiceDeps {
   readonly database: Database;
   readonly submit: Submit;
-  readonly cancel: Cancel;
+  readonly control: Control;
   readonly watch: Watch;
   readonly log: Logger;
-}
-
-/** What the readers of single tasks ask for. */
-interface TaskRequest {
-  readonly namespace: string;
-  readonly id: string;
 }
 
 export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskService> {
@@ -59,7 +47,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
     caller.require('submit', namespaceOf(request), request.type);
     const submitted = await deps.submit(submissionOf(request, caller.principal.actor));
     if (submitted.kind === 'inserted') return { task: toSubmittedTask(submitted), alreadyExisted: false };
-    const task = toTask(await summary(deps, { namespace: request.namespace, id: submitted.id }));
+    const task = toTask(await taskSummary(deps, { namespace: request.namespace, id: submitted.id }));
     return { task, alreadyExisted: true };
   }
 
@@ -90,7 +78,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
     },
 
     async getTask(request, context) {
-      return { task: visible(await readable(deps, request, context), context) };
+      return { task: visible(await readableTask(deps, request, context), context) };
     },
 
     async listTasks(request, context) {
@@ -106,7 +94,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
     },
 
     async awaitTask(request, context) {
-      const first = await readable(deps, request, context);
+      const first = await readableTask(deps, request, context);
       const timeoutMs = Math.min(
         optionalMs('timeout', request.timeout) ?? limits.awaitTaskMsDefault,
         // Answered before the caller's own deadline, so that waiting is no error.
@@ -115,7 +103,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
       const row = await awaitTask(deps.watch, first, {
         timeoutMs,
         signal: context.signal,
-        read: () => readable(deps, request, context),
+        read: () => readableTask(deps, request, context),
       });
       return { task: visible(row, context), finished: isFinal(row.state) };
     },
@@ -134,7 +122,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
     async listTaskEvents(request, context) {
       const list = ['events', namespaceOf(request), request.taskId];
       const size = pageSizeOf(request.pageSize, limits.eventPageSizeDefault);
-      const task = await permitted(deps, { namespace: request.namespace, id: request.taskId }, context, 'read');
+      const task = await permittedTask(deps, { namespace: request.namespace, id: request.taskId }, context, 'read');
       const rows = await deps.database.query((orm) =>
         selectTaskEvents(orm, {
           taskId: task.id,
@@ -148,18 +136,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
       return { events: rows.slice(0, size).map(toTaskEvent), nextPageToken };
     },
 
-    async cancelTask(request, context) {
-      const { principal } = callerOf(context);
-      const task = await permitted(deps, request, context, 'cancel');
-      await deps.cancel({
-        namespace: task.namespace,
-        id: task.id,
-        reason: request.reason,
-        graceMs: optionalMs('grace', request.grace) ?? limits.cancelGraceMsDefault,
-        actor: principal.actor,
-      });
-      return { task: toTask(await summary(deps, request)) };
-    },
+    ...controlTask(deps),
   };
 }
 
@@ -173,37 +150,6 @@ function throwIfNoneWasTried(outcomes: readonly (SubmitTaskResult | DstcError)[]
 
 function failedItem(error: DstcError): SubmitTaskResult {
   return create(SubmitTaskResultSchema, { result: { case: 'error', value: callErrorOf(error) } });
-}
-
-/** The task with its payloads, when the caller may read it. */
-async function readable(deps: TaskServiceDeps, request: TaskRequest, context: HandlerContext): Promise<TaskRow> {
-  const namespace = namespaceOf(request);
-  const row = await deps.database.query((orm) => selectTask(orm, namespace, request.id));
-  if (row === undefined || !callerOf(context).may('read', namespace, row.type)) throw taskNotFound(request.id);
-  return row;
-}
-
-/**
- * The task, when the caller holds a permission on its type. Who may read it is told what is missing; to all others a
- * foreign task and one that is not there look the same.
- */
-async function permitted(
-  deps: TaskServiceDeps,
-  request: TaskRequest,
-  context: HandlerContext,
-  permission: Permission,
-): Promise<TaskSummary> {
-  const row = await summary(deps, request);
-  const caller = callerOf(context);
-  if (caller.may(permission, row.namespace, row.type)) return row;
-  if (caller.may('read', row.namespace, row.type)) caller.require(permission, row.namespace, row.type);
-  throw taskNotFound(request.id);
-}
-
-async function summary(deps: TaskServiceDeps, request: TaskRequest): Promise<TaskSummary> {
-  const [row] = await deps.database.query((orm) => selectTaskSummaries(orm, namespaceOf(request), [request.id]));
-  if (row === undefined) throw taskNotFound(request.id);
-  return row;
 }
 
 /** With payloads for callers that may read them. */

@@ -62,5 +62,16 @@ export function badSubmission(
   });
 }
 
+const { cancelTask, pauseTask, resumeTask, skipTask, redriveTask, discardTask } = TaskService.method;
+/** What steers one task. All of them take what PauseTask takes. */
+export const controlMethods = [
+  cancelTask,
+  pauseTask,
+  resumeTask,
+  skipTask,
+  redriveTask,
+  discardTask,
+] as DescMethodUnary<typeof pauseTask.input, typeof pauseTask.output>[];
+
 /** A task that nobody has submitted. */
 export const noTask = '01890a5d-ac96-774b-bcce-b302099a8057';

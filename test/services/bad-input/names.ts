@@ -1,9 +1,9 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
-import { badCall, badSubmission, fieldInvalid, noTask } from './bad-call.ts';
+import { badCall, badSubmission, controlMethods, fieldInvalid, noTask } from './bad-call.ts';
 
-const { getTask, listTasks, awaitTask, cancelTask } = TaskService.method;
+const { getTask, listTasks, awaitTask } = TaskService.method;
 const { applyTaskType } = TaskTypeService.method;
 
 const badNames = [
@@ -89,7 +89,7 @@ export const namespaces = badNamespaces.flatMap((namespace) => [
 export const ids = badIds.flatMap((id) => [
   badId(getTask, { id }),
   badId(awaitTask, { id }),
-  badId(cancelTask, { id }),
+  ...controlMethods.map((method) => badId(method, { id })),
 ]);
 
 function badId<I extends DescMessage>(

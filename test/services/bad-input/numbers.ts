@@ -5,7 +5,7 @@ import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { badCall, badSubmission, fieldInvalid, noTask } from './bad-call.ts';
 
-const { listTasks, awaitTask, listTaskEvents, cancelTask } = TaskService.method;
+const { listTasks, awaitTask, listTaskEvents, cancelTask, redriveTask } = TaskService.method;
 const { applyTaskType, listTaskTypes } = TaskTypeService.method;
 const { listWorkers } = WorkerService.method;
 
@@ -78,6 +78,18 @@ export const times = [
     method: cancelTask,
     request: { id: noTask, grace: { seconds: 3_601n } },
     expected: fieldInvalid('grace'),
+  }),
+  badCall({
+    title: 'RedriveTask with a delay over a year',
+    method: redriveTask,
+    request: { id: noTask, delay: { seconds: 366n * day } },
+    expected: fieldInvalid('delay'),
+  }),
+  badCall({
+    title: 'RedriveTask with a negative delay',
+    method: redriveTask,
+    request: { id: noTask, delay: { seconds: -1n } },
+    expected: fieldInvalid('delay'),
   }),
   badCall({
     title: 'a filter with a time before 1970',

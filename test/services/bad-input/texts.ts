@@ -2,9 +2,9 @@ import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/p
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
-import { badCall, badSubmission, type Expected, fieldInvalid, noTask } from './bad-call.ts';
+import { badCall, badSubmission, controlMethods, type Expected, fieldInvalid, noTask } from './bad-call.ts';
 
-const { submitTask, listTasks, cancelTask } = TaskService.method;
+const { submitTask, listTasks } = TaskService.method;
 const { applyTaskType, listTaskTypes } = TaskTypeService.method;
 const { listWorkers } = WorkerService.method;
 
@@ -42,18 +42,21 @@ export const texts = [
     expected: fieldInvalid('input.json'),
   }),
   badSubmission('both a delay and a time', { delay: { seconds: 1n }, availableTime: { seconds: 1n } }, ''),
-  badCall({
-    title: 'CancelTask with NUL in its reason',
-    method: cancelTask,
-    request: { id: noTask, reason: 'a\u0000b' },
-    expected: fieldInvalid('reason'),
-  }),
-  badCall({
-    title: 'CancelTask with a reason over 1 KiB',
-    method: cancelTask,
-    request: { id: noTask, reason: 'ä'.repeat(513) },
-    expected: fieldInvalid('reason'),
-  }),
+  ...controlMethods.flatMap((method) =>
+    (
+      [
+        ['NUL in its reason', 'a\u0000b'],
+        ['a reason over 1 KiB', 'ä'.repeat(513)],
+      ] as const
+    ).map(([title, reason]) =>
+      badCall({
+        title: `${method.name} with ${title}`,
+        method,
+        request: { id: noTask, reason },
+        expected: fieldInvalid('reason'),
+      }),
+    ),
+  ),
   badCall({
     title: 'a task type with NUL in its description',
     method: applyTaskType,

@@ -1,9 +1,9 @@
 import type { DescMessage, DescMethodUnary, JsonObject, MessageInitShape } from '@bufbuild/protobuf';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
-import { badCall, fieldInvalid, noTask } from './bad-call.ts';
+import { badCall, controlMethods, fieldInvalid, noTask } from './bad-call.ts';
 
-const { submitTask, getTask, awaitTask, cancelTask } = TaskService.method;
+const { submitTask, getTask, awaitTask } = TaskService.method;
 const { applyTaskType, getTaskType } = TaskTypeService.method;
 
 const schemas: readonly [string, JsonObject][] = [
@@ -60,7 +60,7 @@ export const missing = [
   }),
   missingTask(getTask, { id: noTask }),
   missingTask(awaitTask, { id: noTask }),
-  missingTask(cancelTask, { id: noTask }),
+  ...controlMethods.map((method) => missingTask(method, { id: noTask })),
 ];
 
 function missingTask<I extends DescMessage>(method: DescMethodUnary<I, DescMessage>, request: MessageInitShape<I>) {

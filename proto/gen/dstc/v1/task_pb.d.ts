@@ -328,6 +328,28 @@ export declare type Task = Message<"dstc.v1.Task"> & {
    * @generated from field: string creator = 20;
    */
   creator: string;
+
+  /**
+   * Whether it is not leased until it is resumed. An attempt under way goes on.
+   *
+   * @generated from field: bool paused = 21;
+   */
+  paused: boolean;
+
+  /**
+   * What failures of one cause have in common, of `error`; empty without one. Made
+   * from the task type, the code and the message without numbers, ids and quoted words.
+   *
+   * @generated from field: string error_fingerprint = 22;
+   */
+  errorFingerprint: string;
+
+  /**
+   * Whether a FAILED task is a dead letter no more.
+   *
+   * @generated from field: bool discarded = 23;
+   */
+  discarded: boolean;
 };
 
 /**

@@ -673,6 +673,290 @@ export declare type CancelTaskResponse = Message<"dstc.v1.CancelTaskResponse"> &
 export declare const CancelTaskResponseSchema: GenMessage<CancelTaskResponse>;
 
 /**
+ * Which task, and why.
+ *
+ * @generated from message dstc.v1.PauseTaskRequest
+ */
+export declare type PauseTaskRequest = Message<"dstc.v1.PauseTaskRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task's id.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message dstc.v1.PauseTaskRequest.
+ * Use `create(PauseTaskRequestSchema)` to create a new message.
+ */
+export declare const PauseTaskRequestSchema: GenMessage<PauseTaskRequest>;
+
+/**
+ * The task after the pause.
+ *
+ * @generated from message dstc.v1.PauseTaskResponse
+ */
+export declare type PauseTaskResponse = Message<"dstc.v1.PauseTaskResponse"> & {
+  /**
+   * With `paused`; without payloads.
+   *
+   * @generated from field: dstc.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.PauseTaskResponse.
+ * Use `create(PauseTaskResponseSchema)` to create a new message.
+ */
+export declare const PauseTaskResponseSchema: GenMessage<PauseTaskResponse>;
+
+/**
+ * Which task, and why.
+ *
+ * @generated from message dstc.v1.ResumeTaskRequest
+ */
+export declare type ResumeTaskRequest = Message<"dstc.v1.ResumeTaskRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task's id.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message dstc.v1.ResumeTaskRequest.
+ * Use `create(ResumeTaskRequestSchema)` to create a new message.
+ */
+export declare const ResumeTaskRequestSchema: GenMessage<ResumeTaskRequest>;
+
+/**
+ * The task after the resume.
+ *
+ * @generated from message dstc.v1.ResumeTaskResponse
+ */
+export declare type ResumeTaskResponse = Message<"dstc.v1.ResumeTaskResponse"> & {
+  /**
+   * Without `paused`; without payloads.
+   *
+   * @generated from field: dstc.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.ResumeTaskResponse.
+ * Use `create(ResumeTaskResponseSchema)` to create a new message.
+ */
+export declare const ResumeTaskResponseSchema: GenMessage<ResumeTaskResponse>;
+
+/**
+ * Which task, and why.
+ *
+ * @generated from message dstc.v1.SkipTaskRequest
+ */
+export declare type SkipTaskRequest = Message<"dstc.v1.SkipTaskRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task's id.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message dstc.v1.SkipTaskRequest.
+ * Use `create(SkipTaskRequestSchema)` to create a new message.
+ */
+export declare const SkipTaskRequestSchema: GenMessage<SkipTaskRequest>;
+
+/**
+ * The task after the skip.
+ *
+ * @generated from message dstc.v1.SkipTaskResponse
+ */
+export declare type SkipTaskResponse = Message<"dstc.v1.SkipTaskResponse"> & {
+  /**
+   * SKIPPED; without payloads.
+   *
+   * @generated from field: dstc.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.SkipTaskResponse.
+ * Use `create(SkipTaskResponseSchema)` to create a new message.
+ */
+export declare const SkipTaskResponseSchema: GenMessage<SkipTaskResponse>;
+
+/**
+ * Which task, and why.
+ *
+ * @generated from message dstc.v1.RedriveTaskRequest
+ */
+export declare type RedriveTaskRequest = Message<"dstc.v1.RedriveTaskRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task's id.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * Takes the place of the input. Unset keeps it.
+   *
+   * @generated from field: dstc.v1.Payload input = 4;
+   */
+  input?: Payload | undefined;
+
+  /**
+   * Not leased before this much time has passed.
+   *
+   * @generated from field: google.protobuf.Duration delay = 5;
+   */
+  delay?: Duration | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.RedriveTaskRequest.
+ * Use `create(RedriveTaskRequestSchema)` to create a new message.
+ */
+export declare const RedriveTaskRequestSchema: GenMessage<RedriveTaskRequest>;
+
+/**
+ * The task after the redrive.
+ *
+ * @generated from message dstc.v1.RedriveTaskResponse
+ */
+export declare type RedriveTaskResponse = Message<"dstc.v1.RedriveTaskResponse"> & {
+  /**
+   * PENDING, or already leased again; without payloads.
+   *
+   * @generated from field: dstc.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.RedriveTaskResponse.
+ * Use `create(RedriveTaskResponseSchema)` to create a new message.
+ */
+export declare const RedriveTaskResponseSchema: GenMessage<RedriveTaskResponse>;
+
+/**
+ * Which task, and why.
+ *
+ * @generated from message dstc.v1.DiscardTaskRequest
+ */
+export declare type DiscardTaskRequest = Message<"dstc.v1.DiscardTaskRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The task's id.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message dstc.v1.DiscardTaskRequest.
+ * Use `create(DiscardTaskRequestSchema)` to create a new message.
+ */
+export declare const DiscardTaskRequestSchema: GenMessage<DiscardTaskRequest>;
+
+/**
+ * The task after the discard.
+ *
+ * @generated from message dstc.v1.DiscardTaskResponse
+ */
+export declare type DiscardTaskResponse = Message<"dstc.v1.DiscardTaskResponse"> & {
+  /**
+   * FAILED, with `discarded`; without payloads.
+   *
+   * @generated from field: dstc.v1.Task task = 1;
+   */
+  task?: Task | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.DiscardTaskResponse.
+ * Use `create(DiscardTaskResponseSchema)` to create a new message.
+ */
+export declare const DiscardTaskResponseSchema: GenMessage<DiscardTaskResponse>;
+
+/**
  * Submits, reads and steers tasks.
  *
  * Besides the errors listed at each RPC, every RPC may answer
@@ -781,6 +1065,70 @@ export declare const TaskService: GenService<{
     methodKind: "unary";
     input: typeof CancelTaskRequestSchema;
     output: typeof CancelTaskResponseSchema;
+  },
+  /**
+   * Keeps a task that has not ended from being leased until it is resumed. The
+   * attempt of a running one goes on, and no other one follows it. Deadlines go on.
+   * Pausing a paused task changes nothing.
+   * Errors: NOT_FOUND `TASK_NOT_FOUND`, FAILED_PRECONDITION `STATE_CONFLICT`.
+   *
+   * @generated from rpc dstc.v1.TaskService.PauseTask
+   */
+  pauseTask: {
+    methodKind: "unary";
+    input: typeof PauseTaskRequestSchema;
+    output: typeof PauseTaskResponseSchema;
+  },
+  /**
+   * Lets a paused task be leased again. Resuming a task that is not paused changes
+   * nothing.
+   * Errors: NOT_FOUND `TASK_NOT_FOUND`, FAILED_PRECONDITION `STATE_CONFLICT`.
+   *
+   * @generated from rpc dstc.v1.TaskService.ResumeTask
+   */
+  resumeTask: {
+    methodKind: "unary";
+    input: typeof ResumeTaskRequestSchema;
+    output: typeof ResumeTaskResponseSchema;
+  },
+  /**
+   * Ends a task that waits, or a dead letter, as if its work were done: what depends
+   * on it goes on. Skipping a task that is SKIPPED changes nothing.
+   * Errors: NOT_FOUND `TASK_NOT_FOUND`, FAILED_PRECONDITION `STATE_CONFLICT`.
+   *
+   * @generated from rpc dstc.v1.TaskService.SkipTask
+   */
+  skipTask: {
+    methodKind: "unary";
+    input: typeof SkipTaskRequestSchema;
+    output: typeof SkipTaskResponseSchema;
+  },
+  /**
+   * Puts a dead letter back in the queue, with as many attempts as at first, its
+   * start and total deadlines counted anew, and its history kept. Another input
+   * needs PERMISSION_SUBMIT as well, and drops the checkpoint.
+   * Errors: NOT_FOUND `TASK_NOT_FOUND`, FAILED_PRECONDITION `STATE_CONFLICT` (also
+   * when an earlier call whose answer was lost has redriven it), INVALID_ARGUMENT
+   * `INPUT_INVALID`, RESOURCE_EXHAUSTED `PAYLOAD_TOO_LARGE`.
+   *
+   * @generated from rpc dstc.v1.TaskService.RedriveTask
+   */
+  redriveTask: {
+    methodKind: "unary";
+    input: typeof RedriveTaskRequestSchema;
+    output: typeof RedriveTaskResponseSchema;
+  },
+  /**
+   * Gives a dead letter up: it stays FAILED and is listed as a dead letter no more.
+   * Discarding a discarded task changes nothing.
+   * Errors: NOT_FOUND `TASK_NOT_FOUND`, FAILED_PRECONDITION `STATE_CONFLICT`.
+   *
+   * @generated from rpc dstc.v1.TaskService.DiscardTask
+   */
+  discardTask: {
+    methodKind: "unary";
+    input: typeof DiscardTaskRequestSchema;
+    output: typeof DiscardTaskResponseSchema;
   },
 }>;
 

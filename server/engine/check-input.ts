@@ -1,0 +1,30 @@
+import { DstcError } from '../domain/errors.ts';
+import { checkPayloadSize, type Payload, payloadViolations } from '../domain/payload.ts';
+import type { KnownTaskType, TaskTypes } from './task-types.ts';
+
+export interface CheckInputDeps {
+  readonly types: TaskTypes;
+  readonly payloadBytesMax: number;
+}
+
+/** Refuses an input that is too large or that its type's schema does not allow; answers with the type. */
+export async function checkInput(
+  deps: CheckInputDeps,
+  namespace: string,
+  type: string,
+  input: Payload,
+): Promise<KnownTaskType> {
+  checkPayloadSize('input', input, deps.payloadBytesMax);
+  const known = await deps.types.get(namespace, type);
+  const violations = payloadViolations(input, known.checkInput);
+  const [first] = violations;
+  if (first === undefined) return known;
+  throw new DstcError(
+    'INPUT_INVALID',
+    `the input does not match the schema of ${type}: ${first.field} ${first.description}`,
+    {
+      metadata: { task_type: type },
+      violations: violations.map(({ field, description }) => ({ field: `input${field}`, description })),
+    },
+  );
+}
