@@ -1,3 +1,4 @@
+import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
@@ -13,6 +14,7 @@ import { startGrpcDoor } from './doors/grpc.ts';
 import { startHttpDoor } from './doors/http.ts';
 import { mountServices } from './doors/pipeline.ts';
 import { service } from './doors/service.ts';
+import { namespaceService } from './doors/services/namespace-service.ts';
 import { taskService } from './doors/services/task-service.ts';
 import { taskTypeService } from './doors/services/task-type-service.ts';
 import { workerService } from './doors/services/worker-service.ts';
@@ -50,6 +52,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   const services = mountServices({ log }, [
     service(TaskService, taskService({ ...engine, database, log })),
     service(TaskTypeService, taskTypeService({ ...engine, database })),
+    service(NamespaceService, namespaceService({ ...engine, database })),
     service(
       WorkerService,
       workerService({ engine, database, callers, reports, log, leaseMs, payloadBytesMax, draining: draining.signal }),

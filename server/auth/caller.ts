@@ -13,6 +13,8 @@ export interface Caller {
   may(permission: Permission, namespace: string, taskType: string): boolean;
   /** Throws PERMISSION_MISSING. */
   require(permission: Permission, namespace: string, taskType: string): void;
+  /** Throws PERMISSION_MISSING unless the caller holds it on all task types, also those to come. */
+  requireOnAll(permission: Permission, namespace: string): void;
   /** The patterns of the task types that the caller holds the permission on; none means no type at all. */
   typePatterns(permission: Permission, namespace: string): readonly TypePattern[];
   /** On any task type, and without a namespace in any namespace. */
@@ -40,6 +42,11 @@ function createCaller(policy: Policy, principal: Principal, wantsJson: boolean):
     require(permission, namespace, taskType) {
       if (!policy.decide(principal, permission, namespace, taskType)) {
         throw permissionMissing(permission, namespace, taskType);
+      }
+    },
+    requireOnAll(permission, namespace) {
+      if (!policy.patterns(principal, permission, namespace).includes('*')) {
+        throw permissionMissing(permission, namespace, '*');
       }
     },
     typePatterns: (permission, namespace) => policy.patterns(principal, permission, namespace),

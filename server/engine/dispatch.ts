@@ -4,15 +4,9 @@ import { allocate } from '../domain/allocate.ts';
 import { DstcError } from '../domain/errors.ts';
 import { type Fence, parseLeaseId, parseSessionId, parseTaskId } from '../domain/ids.ts';
 import { limits } from '../domain/limits.ts';
+import type { Want } from '../store/allowance.ts';
 import type { Database } from '../store/database.ts';
-import {
-  type DueTask,
-  type LeasedTask,
-  leasePendingTasks,
-  lockDueTasks,
-  type NewLease,
-  type Want,
-} from '../store/lease-tasks.ts';
+import { type DueTask, type LeasedTask, leasePendingTasks, lockDueTasks, type NewLease } from '../store/lease-tasks.ts';
 import type { Delivery } from './delivery.ts';
 import type { LiveSession } from './live-session.ts';
 import type { TakeBacks } from './take-back.ts';
@@ -57,6 +51,13 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     if (!byQueue.has(queue)) return;
     if (inMs <= 0) touch(queue);
     else if (inMs <= limits.pollIntervalMs) touchLater(queue, inMs);
+  });
+
+  deps.wake.gateOpened.listen(({ namespace, type }) => {
+    for (const queue of byQueue.keys()) {
+      const parts = partsOf(queue);
+      if (parts.namespace === namespace && (type === undefined || parts.type === type)) touch(queue);
+    }
   });
 
   function touch(queue: string): void {

@@ -4,6 +4,7 @@ import { type Accepts, createAccepts } from './accept.ts';
 import { type Control, createControl } from './control.ts';
 import { createDelivery } from './delivery.ts';
 import { createDispatch, type Dispatch } from './dispatch.ts';
+import { createGates, type Gates } from './gates.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
 import { createReports, type Reports } from './report.ts';
 import { createSessions, type Sessions } from './sessions.ts';
@@ -25,6 +26,7 @@ export interface EngineOptions {
 /** Everything that can happen to a task, put together. */
 export interface Engine {
   readonly types: TaskTypes;
+  readonly gates: Gates;
   readonly submit: Submit;
   readonly control: Control;
   readonly watch: Watch;
@@ -84,6 +86,7 @@ export function assembleEngine(
   return {
     wake,
     types,
+    gates: createGates({ database, wake, log }),
     submit: createSubmit({ database, types, wake, payloadBytesMax }),
     control: createControl({ database, types, wake, payloadBytesMax }),
     watch: createWatch({ database, wake, log }),

@@ -9,6 +9,8 @@ export interface Wake {
   readonly tasksChanged: Hint<{ readonly ids: readonly string[]; readonly ended: boolean }>;
   /** A lease was asked to stop. */
   readonly leaseCancelled: Hint<CancelHint>;
+  /** Tasks that were held up may be leased again, of one type or of the whole namespace. */
+  readonly gateOpened: Hint<{ readonly namespace: string; readonly type: string | undefined }>;
 }
 
 export interface CancelHint {
@@ -26,7 +28,12 @@ export interface Hint<Value> {
 }
 
 export function createWake(): Wake {
-  return { taskDue: createHint(), tasksChanged: createHint(), leaseCancelled: createHint() };
+  return {
+    taskDue: createHint(),
+    tasksChanged: createHint(),
+    leaseCancelled: createHint(),
+    gateOpened: createHint(),
+  };
 }
 
 function createHint<Value>(): Hint<Value> {

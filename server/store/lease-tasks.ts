@@ -1,14 +1,8 @@
 import type { Fence } from '../domain/ids.ts';
 import { parseLeaseId, parseTaskId } from '../domain/ids.ts';
 import { priorityMax } from '../domain/limits.ts';
+import { allowedWants, type Want } from './allowance.ts';
 import type { Sql } from './database.ts';
-
-/** Tasks of one type that a node could place now. */
-export interface Want {
-  readonly namespace: string;
-  readonly type: string;
-  readonly tasksMax: number;
-}
 
 /** A due task, locked until the transaction ends. */
 export interface DueTask {
@@ -22,7 +16,7 @@ export interface DueTask {
 }
 
 /**
- * Locks the first due tasks of each type that nobody else is about to lease.
+ * Locks the first due tasks of each type that may be leased and that nobody else is about to lease.
  *
  * Index `task_pending` holds the tasks of one type and priority by the time they are due, so each priority is one short
  * range scan that stops at the first task that is not due yet: a million waiting or delayed tasks cost nothing. Equal
@@ -30,10 +24,9 @@ export interface DueTask {
  */
 export function lockDueTasks(sql: Sql, wants: readonly Want[]): Promise<DueTask[]> {
   return sql<DueTask[]>`
+    WITH want AS MATERIALIZED (${allowedWants(sql, wants)})
     SELECT due.id, want.namespace, want.type, due.priority, due.available_ms AS "availableMs", due.attempt
-    FROM unnest(
-      ${wants.map((w) => w.namespace)}::text[], ${wants.map((w) => w.type)}::text[], ${wants.map((w) => w.tasksMax)}::int[]
-    ) AS want(namespace, type, tasks_max)
+    FROM want
     CROSS JOIN LATERAL (
       SELECT found.* FROM generate_series(${priorityMax}::int, 0, -1) AS level(priority)
       CROSS JOIN LATERAL (

@@ -56,6 +56,21 @@ export const taskType = pgTable(
   (table) => [primaryKey({ columns: [table.namespace, table.name] })],
 );
 
+/** What keeps tasks from being leased; a type or namespace that nothing was ever held up of has no row. */
+export const taskGate = pgTable(
+  'task_gate',
+  {
+    namespace: text('namespace').notNull(),
+    /** Empty for the whole namespace. */
+    type: text('type').notNull(),
+    /** Nothing is leased while it is set. */
+    pausedTime: instant('paused_time'),
+    pausedBy: text('paused_by'),
+    pauseReason: text('pause_reason'),
+  },
+  (table) => [primaryKey({ columns: [table.namespace, table.type] })],
+);
+
 export const task = pgTable(
   'task',
   {

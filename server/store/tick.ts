@@ -1,12 +1,12 @@
+import { allowedWants, type Want } from './allowance.ts';
 import type { Sql } from './database.ts';
-import type { Want } from './lease-tasks.ts';
 import type { CancelNotice } from './sessions.ts';
 
 /** What a node has to look after now. */
 export interface Tick {
   readonly hasExpiredSessions: boolean;
   readonly hasOverdueTasks: boolean;
-  /** Those of the wanted queues that have a due task. */
+  /** Those of the wanted queues that have a due task which may be leased. */
   readonly due: readonly { readonly namespace: string; readonly type: string }[];
   readonly cancels: readonly CancelNotice[];
 }
@@ -33,7 +33,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       ) AS has_overdue_tasks,
       (
         SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
-        FROM unnest(${wants.map((w) => w.namespace)}::text[], ${wants.map((w) => w.type)}::text[]) AS want(namespace, type)
+        FROM (${allowedWants(sql, wants)}) AS want
         WHERE EXISTS (
           SELECT 1 FROM generate_series(0, 9) AS level(priority) CROSS JOIN LATERAL (
             SELECT 1 FROM task

@@ -175,6 +175,18 @@ test('is told about tasks and types that it cannot see', async () => {
   expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('(TASK_TYPE_NOT_FOUND); dstc type list') });
 });
 
+test('pauses and resumes task types and the namespace, and shows who did it', async () => {
+  const paused = await run(['type', 'pause', 'idle', '--reason', 'bad release']);
+  expect(paused.stdout).toMatch(/^idle +paused /m);
+  expect((await run(['namespace', 'pause', '--reason', 'a move'])).stdout).toMatch(/^paused +since .* by .*: a move$/m);
+  const { stdout } = await run(['type', 'get', 'idle']);
+  expect(stdout).toMatch(/^paused +since \S+ by operator.*: bad release$/m);
+  expect(stdout).toMatch(/^namespace paused +since \S+ by operator.*: a move$/m);
+  expect((await run(['type', 'resume', 'idle'])).stdout).toMatch(/^idle +namespace-paused /m);
+  expect((await run(['namespace', 'resume'])).stdout).toMatch(/^paused +no$/m);
+  expect(await json('type', 'get', 'idle')).toMatchObject({ name: 'idle', status: {} });
+});
+
 test('does tasks with any program, from submission to output', async () => {
   const worker = startDstc(['worker', 'exec', '--type', 'count', '--', 'sh', '-c', 'wc -w'], { cwd: home });
   await worker.seen(/connected to .*: working on count/);

@@ -190,6 +190,19 @@ test('reads, lists and changes task types', async () => {
   await expect(operator.types.apply({ ...type, description: 'x' })).rejects.toMatchObject({ reason: 'ETAG_MISMATCH' });
 });
 
+test('pauses and resumes task types and the namespace', async () => {
+  const { types, namespaces } = operator;
+  const pause = { time: expect.any(Date), actor: expect.stringContaining('operator'), reason: 'bad release' };
+  expect((await types.pause('bytes.keep', { reason: 'bad release' })).status).toMatchObject({ pause });
+  expect(await namespaces.pause()).toMatchObject({ namespace: 'default', pause: { ...pause, reason: '' } });
+  const waiting = await client.submit('bytes.keep', 1);
+  await startWorker('bytes.keep', (input) => input);
+  expect((await types.resume('bytes.keep')).status).toMatchObject({ pause: undefined, namespacePause: { reason: '' } });
+  expect((await client.get(waiting.id)).state).toBe('PENDING');
+  expect(await namespaces.resume()).toEqual(await namespaces.get());
+  expect(await waiting.result()).toBe(1);
+});
+
 test('goes on when a node comes back on its address', async () => {
   const node = await coordinator.startNode();
   const patient = createClient({ address: node.grpcAddress, credentials: coordinator.credentials('producer') });

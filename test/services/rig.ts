@@ -54,7 +54,7 @@ export async function startRig(settings: Record<string, string> = {}): Promise<R
       const [counts] = await sql`
         SELECT (SELECT count(*)::int FROM task) AS task, (SELECT count(*)::int FROM task_event) AS task_event,
           (SELECT count(*)::int FROM idempotency_key) AS idempotency_key, (SELECT count(*)::int FROM task_type) AS task_type,
-          (SELECT count(*)::int FROM worker_session) AS worker_session`;
+          (SELECT count(*)::int FROM worker_session) AS worker_session, (SELECT count(*)::int FROM task_gate) AS task_gate`;
       return { ...counts };
     },
     async stop() {

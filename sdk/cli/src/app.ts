@@ -1,6 +1,7 @@
 import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core';
 import { completeWith, completion } from './commands/completion.ts';
 import { login, logout } from './commands/login.ts';
+import { namespaceCommands } from './commands/namespace.ts';
 import { dev, migrate, serve } from './commands/server.ts';
 import { taskCommands } from './commands/task.ts';
 import { token } from './commands/token.ts';
@@ -27,6 +28,7 @@ export function createApplication({ version, debug }: { version: string; debug: 
         type: typeCommands,
         task: taskCommands,
         worker: workerCommands,
+        namespace: namespaceCommands,
         completion,
         [completeCommand]: completeWith(() => application),
       },

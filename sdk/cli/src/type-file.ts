@@ -49,6 +49,7 @@ const typeFields: Fields = {
   namespace: 'ignored',
   createTime: 'ignored',
   updateTime: 'ignored',
+  status: 'ignored',
 };
 const retryFields: Fields = {
   attemptsMax: 'number',

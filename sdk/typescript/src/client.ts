@@ -13,6 +13,7 @@ import { awaitEnd, outputOf, type WaitOptions } from './await-result.ts';
 import { createCaller } from './caller.ts';
 import { addressDefault, openChannel, type TlsOptions } from './channel.ts';
 import type { Credentials } from './credentials.ts';
+import { createNamespaces, type Namespaces } from './namespaces.ts';
 import { type Submission, type SubmitOptions, submitRequest } from './submission.ts';
 import { type SubmitResult, submitInBatches } from './submit-many.ts';
 import { type Task, type TaskEvent, type TaskState, taskEventOf, taskOf } from './task.ts';
@@ -60,6 +61,8 @@ export interface CancelOptions {
 export interface Client {
   readonly namespace: string;
   readonly types: TaskTypes;
+  /** The namespace as a whole. */
+  readonly namespaces: Namespaces;
   submit(type: string, input?: unknown, options?: SubmitOptions): Promise<TaskHandle>;
   /**
    * Any number of tasks; the result at an index belongs to the submission at that index. Throws when nothing was
@@ -94,6 +97,7 @@ export function createClient(options: ClientOptions): Client {
   const client: Client = {
     namespace: namespace === '' ? 'default' : namespace,
     types: createTaskTypes(caller, namespace),
+    namespaces: createNamespaces(caller, namespace),
 
     async submit(type, input, submitOptions = {}) {
       const request = submitRequest(namespace, { ...submitOptions, type, input });

@@ -5,9 +5,12 @@ import {
   ApplyTaskTypeRequestSchema,
   GetTaskTypeRequestSchema,
   ListTaskTypesRequestSchema,
+  PauseTaskTypeRequestSchema,
+  ResumeTaskTypeRequestSchema,
   TaskTypeService,
 } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import type { Caller } from './caller.ts';
+import { type Pause, type PauseOptions, pauseOf } from './pause-state.ts';
 import {
   type DeadlineOptions,
   deadlineOptionsOf,
@@ -43,6 +46,15 @@ export interface TaskType extends TaskTypeDefinition {
   readonly etag: string;
   readonly createTime: Date | undefined;
   readonly updateTime: Date | undefined;
+  readonly status: TaskTypeStatus;
+}
+
+/** How a task type stands at the moment of the answer. */
+export interface TaskTypeStatus {
+  /** Set while it is paused. */
+  readonly pause: Pause | undefined;
+  /** Set while its whole namespace is. */
+  readonly namespacePause: Pause | undefined;
 }
 
 export interface TaskTypes {
@@ -51,6 +63,12 @@ export interface TaskTypes {
   get(name: string): Promise<TaskType>;
   /** By name, page by page. */
   list(): AsyncIterable<TaskType>;
+  /**
+   * Stops the leasing of its tasks on all nodes: submissions are still taken, and attempts that run go on. Pausing again
+   * changes nothing.
+   */
+  pause(name: string, options?: PauseOptions): Promise<TaskType>;
+  resume(name: string, options?: PauseOptions): Promise<TaskType>;
 }
 
 export function createTaskTypes(caller: Caller, namespace: string): TaskTypes {
@@ -75,6 +93,14 @@ export function createTaskTypes(caller: Caller, namespace: string): TaskTypes {
         yield* page.taskTypes.map(taskTypeOf);
         pageToken = page.nextPageToken;
       } while (pageToken !== '');
+    },
+    async pause(name, { reason = '' } = {}) {
+      const request = create(PauseTaskTypeRequestSchema, { namespace, name, reason });
+      return taskTypeOf((await caller.unary(TaskTypeService.method.pauseTaskType, request)).taskType);
+    },
+    async resume(name, { reason = '' } = {}) {
+      const request = create(ResumeTaskTypeRequestSchema, { namespace, name, reason });
+      return taskTypeOf((await caller.unary(TaskTypeService.method.resumeTaskType, request)).taskType);
     },
   };
 }
@@ -110,5 +136,9 @@ function taskTypeOf(type: ContractTaskType | undefined): TaskType {
     etag: type.etag,
     createTime: dateOf(type.createTime),
     updateTime: dateOf(type.updateTime),
+    status: {
+      pause: pauseOf(type.status?.pause),
+      namespacePause: pauseOf(type.status?.namespacePause),
+    },
   };
 }

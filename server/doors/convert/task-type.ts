@@ -6,6 +6,7 @@ import { priorityDefault, retentionMsDefault, retryPolicyDefault, runDeadlineMsD
 import type { NewTaskType, TaskTypeRow } from '../../store/task-types.ts';
 import { namespaceOf } from './namespace.ts';
 import { deadlinesOf, retryPolicyOf, toRetryPolicy } from './policies.ts';
+import { type TaskTypeFacts, toTaskTypeStatus } from './task-type-status.ts';
 import { optionalMs, toDuration, toTimestamp } from './time.ts';
 
 /** A task type with its defaults filled in. */
@@ -42,7 +43,7 @@ function schemaText(field: string, schema: JsonObject | undefined): string | nul
   });
 }
 
-export function toTaskType(row: TaskTypeRow): TaskType {
+export function toTaskType(row: TaskTypeRow, facts: TaskTypeFacts): TaskType {
   const type = create(TaskTypeSchema, {
     namespace: row.namespace,
     name: row.name,
@@ -54,6 +55,7 @@ export function toTaskType(row: TaskTypeRow): TaskType {
     etag: row.etag,
     createTime: toTimestamp(row.createTime),
     updateTime: toTimestamp(row.updateTime),
+    status: toTaskTypeStatus(facts),
   });
   if (row.inputSchema !== null) type.inputSchema = JSON.parse(row.inputSchema) as JsonObject;
   if (row.outputSchema !== null) type.outputSchema = JSON.parse(row.outputSchema) as JsonObject;

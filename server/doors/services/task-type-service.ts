@@ -1,10 +1,13 @@
-import type { ServiceImpl } from '@connectrpc/connect';
+import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import type { TaskType } from '@dstc/contract/dstc/v1/task_type_pb';
 import type { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { fieldInvalid, taskTypeNotFound } from '../../domain/errors.ts';
 import { limits } from '../../domain/limits.ts';
+import type { GateChange, Gates } from '../../engine/gates.ts';
 import type { TaskTypes } from '../../engine/task-types.ts';
 import type { Database } from '../../store/database.ts';
-import { selectTaskType, selectTaskTypePage } from '../../store/task-types.ts';
+import { selectGates } from '../../store/gates.ts';
+import { selectTaskType, selectTaskTypePage, type TaskTypeRow } from '../../store/task-types.ts';
 import { callerOf } from '../context.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
@@ -14,6 +17,7 @@ import { typeFilterOf } from '../convert/type-filter.ts';
 export interface TaskTypeServiceDeps {
   readonly database: Database;
   readonly types: TaskTypes;
+  readonly gates: Gates;
 }
 
 export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof TaskTypeService> {
@@ -22,15 +26,13 @@ export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof T
       if (taskType === undefined) throw fieldInvalid('task_type', 'is required');
       callerOf(context).require('configure', namespaceOf(taskType), taskType.name);
       const row = await deps.types.apply(taskTypeOf(taskType), taskType.etag || undefined);
-      return { taskType: toTaskType(row) };
+      return { taskType: await described(deps, row) };
     },
 
     async getTaskType(request, context) {
       const namespace = namespaceOf(request);
       if (!callerOf(context).may('read', namespace, request.name)) throw taskTypeNotFound(request.name);
-      const row = await deps.database.query((orm) => selectTaskType(orm, namespace, request.name));
-      if (row === undefined) throw taskTypeNotFound(request.name);
-      return { taskType: toTaskType(row) };
+      return { taskType: await read(deps, namespace, request.name) };
     },
 
     async listTaskTypes(request, context) {
@@ -47,7 +49,53 @@ export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof T
       );
       const last = rows.length > size ? rows[size - 1] : undefined;
       const nextPageToken = last === undefined ? '' : toPageToken(list, last.name);
-      return { taskTypes: rows.slice(0, size).map(toTaskType), nextPageToken };
+      return { taskTypes: await withStatus(deps, namespace, rows.slice(0, size)), nextPageToken };
+    },
+
+    async pauseTaskType(request, context) {
+      const change = permittedChange(request, context);
+      await deps.gates.pause(change);
+      return { taskType: await read(deps, change.namespace, change.type) };
+    },
+
+    async resumeTaskType(request, context) {
+      const change = permittedChange(request, context);
+      await deps.gates.resume(change);
+      return { taskType: await read(deps, change.namespace, change.type) };
     },
   };
+}
+
+function permittedChange(
+  request: { readonly namespace: string; readonly name: string; readonly reason: string },
+  context: HandlerContext,
+): GateChange {
+  const caller = callerOf(context);
+  const namespace = namespaceOf(request);
+  caller.require('pause', namespace, request.name);
+  return { namespace, type: request.name, actor: caller.principal.actor, reason: request.reason };
+}
+
+async function read(deps: TaskTypeServiceDeps, namespace: string, name: string): Promise<TaskType> {
+  const row = await deps.database.query((orm) => selectTaskType(orm, namespace, name));
+  if (row === undefined) throw taskTypeNotFound(name);
+  return described(deps, row);
+}
+
+async function described(deps: TaskTypeServiceDeps, row: TaskTypeRow): Promise<TaskType> {
+  const [taskType] = await withStatus(deps, row.namespace, [row]);
+  if (taskType === undefined) throw new Error('one task type became none');
+  return taskType;
+}
+
+/** Task types of one namespace with how they stand now. */
+async function withStatus(
+  { database }: TaskTypeServiceDeps,
+  namespace: string,
+  rows: readonly TaskTypeRow[],
+): Promise<TaskType[]> {
+  const names = rows.map((row) => row.name);
+  const gates = await database.query((orm) => selectGates(orm, namespace, names));
+  const gateOf = new Map(gates.map((gate) => [gate.type, gate]));
+  return rows.map((row) => toTaskType(row, { gate: gateOf.get(row.name), namespaceGate: gateOf.get('') }));
 }

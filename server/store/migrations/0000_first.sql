@@ -76,6 +76,15 @@ CREATE TABLE "task_event" (
 -- Days are attached ahead of time (event-partitions.ts); this one only catches what no day covers.
 CREATE TABLE "task_event_default" PARTITION OF "task_event" DEFAULT;
 --> statement-breakpoint
+CREATE TABLE "task_gate" (
+	"namespace" text NOT NULL,
+	"type" text NOT NULL,
+	"paused_time" timestamp with time zone,
+	"paused_by" text,
+	"pause_reason" text,
+	CONSTRAINT "task_gate_namespace_type_pk" PRIMARY KEY("namespace","type")
+);
+--> statement-breakpoint
 CREATE TABLE "task_type" (
 	"namespace" text NOT NULL,
 	"name" text NOT NULL,

@@ -1,10 +1,13 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
+import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { badCall, badSubmission, controlMethods, fieldInvalid, noTask } from './bad-call.ts';
 
 const { getTask, listTasks, awaitTask } = TaskService.method;
-const { applyTaskType } = TaskTypeService.method;
+const { applyTaskType, pauseTaskType, resumeTaskType } = TaskTypeService.method;
+
+const { getNamespace, pauseNamespace, resumeNamespace } = NamespaceService.method;
 
 const badNames = [
   '',
@@ -51,6 +54,8 @@ export const names = badNames.flatMap((name) => [
     request: { types: ['a.plain', name] },
     expected: fieldInvalid('types[1]'),
   }),
+  badName(pauseTaskType, { name }),
+  badName(resumeTaskType, { name }),
 ]);
 
 export const labels = [
@@ -84,7 +89,26 @@ export const namespaces = badNamespaces.flatMap((namespace) => [
     request: { namespace },
     expected: fieldInvalid('namespace'),
   }),
+  badNamespace(getNamespace, { namespace }),
+  badNamespace(pauseNamespace, { namespace }),
+  badNamespace(resumeNamespace, { namespace }),
 ]);
+
+function badName<I extends DescMessage>(
+  method: DescMethodUnary<I, DescMessage>,
+  request: MessageInitShape<I> & { readonly name: string },
+) {
+  const title = `${method.name} of ${JSON.stringify(request.name)}`;
+  return badCall({ title, method, request, expected: fieldInvalid('name') });
+}
+
+function badNamespace<I extends DescMessage>(
+  method: DescMethodUnary<I, DescMessage>,
+  request: MessageInitShape<I> & { readonly namespace: string },
+) {
+  const title = `${method.name} of ${JSON.stringify(request.namespace)}`;
+  return badCall({ title, method, request, expected: fieldInvalid('namespace') });
+}
 
 export const ids = badIds.flatMap((id) => [
   badId(getTask, { id }),

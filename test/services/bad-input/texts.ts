@@ -1,11 +1,13 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
+import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { badCall, badSubmission, controlMethods, type Expected, fieldInvalid, noTask } from './bad-call.ts';
 
 const { submitTask, listTasks } = TaskService.method;
-const { applyTaskType, listTaskTypes } = TaskTypeService.method;
+const { applyTaskType, listTaskTypes, pauseTaskType, resumeTaskType } = TaskTypeService.method;
+const { pauseNamespace, resumeNamespace } = NamespaceService.method;
 const { listWorkers } = WorkerService.method;
 
 const pageTokenInvalid: Expected = { code: 'InvalidArgument', reason: 'PAGE_TOKEN_INVALID', fields: ['page_token'] };
@@ -57,6 +59,12 @@ export const texts = [
       }),
     ),
   ),
+  ...['a\u0000b', 'ä'.repeat(513)].flatMap((reason) => [
+    badReason(pauseTaskType, { name: 'a.plain', reason }),
+    badReason(resumeTaskType, { name: 'a.plain', reason }),
+    badReason(pauseNamespace, { reason }),
+    badReason(resumeNamespace, { reason }),
+  ]),
   badCall({
     title: 'a task type with NUL in its description',
     method: applyTaskType,
@@ -64,6 +72,14 @@ export const texts = [
     expected: fieldInvalid('task_type.description'),
   }),
 ];
+
+function badReason<I extends DescMessage>(
+  method: DescMethodUnary<I, DescMessage>,
+  request: MessageInitShape<I> & { readonly reason: string },
+) {
+  const title = `${method.name} with the reason ${JSON.stringify(request.reason.slice(0, 8))}`;
+  return badCall({ title, method, request, expected: fieldInvalid('reason') });
+}
 
 export const pageTokens = [
   'x',

@@ -8,6 +8,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Deadlines, RetryPolicy } from "./task_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Pause } from "./pause_pb.js";
 
 /**
  * Describes the file dstc/v1/task_type.proto.
@@ -103,6 +104,13 @@ export declare type TaskType = Message<"dstc.v1.TaskType"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 12;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * How it stands now; set by the coordinator, and no part of what the etag is of.
+   *
+   * @generated from field: dstc.v1.TaskTypeStatus status = 14;
+   */
+  status?: TaskTypeStatus | undefined;
 };
 
 /**
@@ -110,4 +118,31 @@ export declare type TaskType = Message<"dstc.v1.TaskType"> & {
  * Use `create(TaskTypeSchema)` to create a new message.
  */
 export declare const TaskTypeSchema: GenMessage<TaskType>;
+
+/**
+ * How a task type stands at the moment of the answer.
+ *
+ * @generated from message dstc.v1.TaskTypeStatus
+ */
+export declare type TaskTypeStatus = Message<"dstc.v1.TaskTypeStatus"> & {
+  /**
+   * Set while the type is paused.
+   *
+   * @generated from field: dstc.v1.Pause pause = 10;
+   */
+  pause?: Pause | undefined;
+
+  /**
+   * Set while its whole namespace is paused.
+   *
+   * @generated from field: dstc.v1.Pause namespace_pause = 11;
+   */
+  namespacePause?: Pause | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.TaskTypeStatus.
+ * Use `create(TaskTypeStatusSchema)` to create a new message.
+ */
+export declare const TaskTypeStatusSchema: GenMessage<TaskTypeStatus>;
 

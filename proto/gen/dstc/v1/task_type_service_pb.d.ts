@@ -162,6 +162,114 @@ export declare type ListTaskTypesResponse = Message<"dstc.v1.ListTaskTypesRespon
 export declare const ListTaskTypesResponseSchema: GenMessage<ListTaskTypesResponse>;
 
 /**
+ * Which task type, and why.
+ *
+ * @generated from message dstc.v1.PauseTaskTypeRequest
+ */
+export declare type PauseTaskTypeRequest = Message<"dstc.v1.PauseTaskTypeRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * For those who wonder why nothing runs.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message dstc.v1.PauseTaskTypeRequest.
+ * Use `create(PauseTaskTypeRequestSchema)` to create a new message.
+ */
+export declare const PauseTaskTypeRequestSchema: GenMessage<PauseTaskTypeRequest>;
+
+/**
+ * The task type after it.
+ *
+ * @generated from message dstc.v1.PauseTaskTypeResponse
+ */
+export declare type PauseTaskTypeResponse = Message<"dstc.v1.PauseTaskTypeResponse"> & {
+  /**
+   * With its status.
+   *
+   * @generated from field: dstc.v1.TaskType task_type = 1;
+   */
+  taskType?: TaskType | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.PauseTaskTypeResponse.
+ * Use `create(PauseTaskTypeResponseSchema)` to create a new message.
+ */
+export declare const PauseTaskTypeResponseSchema: GenMessage<PauseTaskTypeResponse>;
+
+/**
+ * Which task type, and why.
+ *
+ * @generated from message dstc.v1.ResumeTaskTypeRequest
+ */
+export declare type ResumeTaskTypeRequest = Message<"dstc.v1.ResumeTaskTypeRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * For the log.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message dstc.v1.ResumeTaskTypeRequest.
+ * Use `create(ResumeTaskTypeRequestSchema)` to create a new message.
+ */
+export declare const ResumeTaskTypeRequestSchema: GenMessage<ResumeTaskTypeRequest>;
+
+/**
+ * The task type after it.
+ *
+ * @generated from message dstc.v1.ResumeTaskTypeResponse
+ */
+export declare type ResumeTaskTypeResponse = Message<"dstc.v1.ResumeTaskTypeResponse"> & {
+  /**
+   * With its status.
+   *
+   * @generated from field: dstc.v1.TaskType task_type = 1;
+   */
+  taskType?: TaskType | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.ResumeTaskTypeResponse.
+ * Use `create(ResumeTaskTypeResponseSchema)` to create a new message.
+ */
+export declare const ResumeTaskTypeResponseSchema: GenMessage<ResumeTaskTypeResponse>;
+
+/**
  * Configures task types. The errors that every RPC may answer are listed at
  * TaskService.
  *
@@ -202,6 +310,32 @@ export declare const TaskTypeService: GenService<{
     methodKind: "unary";
     input: typeof ListTaskTypesRequestSchema;
     output: typeof ListTaskTypesResponseSchema;
+  },
+  /**
+   * Stops the leasing of a type's tasks, by streams and by LeaseTasks, on all nodes:
+   * no claim that begins after the answer leases one. Submissions are still taken,
+   * attempts that run go on, and deadlines pass all the same. Pausing again changes
+   * nothing.
+   * Errors: NOT_FOUND `TASK_TYPE_NOT_FOUND`.
+   *
+   * @generated from rpc dstc.v1.TaskTypeService.PauseTaskType
+   */
+  pauseTaskType: {
+    methodKind: "unary";
+    input: typeof PauseTaskTypeRequestSchema;
+    output: typeof PauseTaskTypeResponseSchema;
+  },
+  /**
+   * Ends the pause of a type. Waiting workers get its tasks at once on this node and
+   * within a second on the others. Resuming again changes nothing.
+   * Errors: NOT_FOUND `TASK_TYPE_NOT_FOUND`.
+   *
+   * @generated from rpc dstc.v1.TaskTypeService.ResumeTaskType
+   */
+  resumeTaskType: {
+    methodKind: "unary";
+    input: typeof ResumeTaskTypeRequestSchema;
+    output: typeof ResumeTaskTypeResponseSchema;
   },
 }>;
 

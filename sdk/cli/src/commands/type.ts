@@ -3,12 +3,11 @@ import { text as textOf } from 'node:stream/consumers';
 import type { TaskType } from '@dstc/sdk';
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from '../context.ts';
-import { formatDurationMs } from '../duration.ts';
 import { type CallFlags, callAliases, callFlags } from '../flags.ts';
 import { printMany, printOne } from '../output/print.ts';
-import { formatFields, formatTable } from '../output/table.ts';
-import { ageText } from '../output/task-text.ts';
+import { typesText, typeText } from '../output/type-text.ts';
 import { parseTypeFile } from '../type-file.ts';
+import { pause, resume } from './type-control.ts';
 
 const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext>({
   async func({ file, ...flags }) {
@@ -73,42 +72,6 @@ const list = buildCommand<CallFlags, [], CliContext>({
 
 /** `dstc type …` */
 export const typeCommands = buildRouteMap({
-  routes: { apply, get, list },
+  routes: { apply, get, list, pause, resume },
   docs: { brief: 'Task types: what tasks there are and how they are treated' },
 });
-
-function typesText(types: readonly TaskType[]): string {
-  const now = new Date();
-  return formatTable(
-    [
-      { title: 'name', value: (type: TaskType) => type.name },
-      { title: 'changed', value: (type: TaskType) => `${ageText(type.updateTime, now)} ago` },
-      { title: 'etag', value: (type: TaskType) => type.etag },
-      { title: 'description', value: (type: TaskType) => type.description },
-    ],
-    types,
-  );
-}
-
-function typeText(type: TaskType): string {
-  const { retry = {}, deadlines = {} } = type;
-  const duration = (ms: number | undefined) => (ms === undefined ? undefined : formatDurationMs(ms));
-  return formatFields([
-    ['name', type.name],
-    ['description', type.description === '' ? undefined : type.description],
-    ['priority', type.priority === undefined ? undefined : String(type.priority)],
-    ['attempts', retry.attemptsMax === undefined ? undefined : String(retry.attemptsMax)],
-    ['first wait', duration(retry.initialDelayMs)],
-    ['longest wait', duration(retry.delayMaxMs)],
-    ['never retried', retry.nonRetryableCodes?.length ? retry.nonRetryableCodes.join(' ') : undefined],
-    ['start within', duration(deadlines.startMs)],
-    ['run within', duration(deadlines.runMs)],
-    ['end within', duration(deadlines.totalMs)],
-    ['kept for', duration(type.retentionMs)],
-    ['etag', type.etag],
-    ['created', type.createTime?.toISOString()],
-    ['changed', type.updateTime?.toISOString()],
-    ['input schema', type.inputSchema && JSON.stringify(type.inputSchema)],
-    ['output schema', type.outputSchema && JSON.stringify(type.outputSchema)],
-  ]);
-}

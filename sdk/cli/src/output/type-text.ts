@@ -1,0 +1,52 @@
+import type { TaskType } from '@dstc/sdk';
+import { formatDurationMs } from '../duration.ts';
+import { pauseText } from './pause-text.ts';
+import { formatFields, formatTable } from './table.ts';
+import { ageText } from './task-text.ts';
+
+/** Task types, one a line. */
+export function typesText(types: readonly TaskType[]): string {
+  const now = new Date();
+  return formatTable(
+    [
+      { title: 'name', value: (type: TaskType) => type.name },
+      { title: 'status', value: statusText },
+      { title: 'changed', value: (type: TaskType) => `${ageText(type.updateTime, now)} ago` },
+      { title: 'etag', value: (type: TaskType) => type.etag },
+      { title: 'description', value: (type: TaskType) => type.description },
+    ],
+    types,
+  );
+}
+
+/** One task type with everything that is known of it. */
+export function typeText(type: TaskType): string {
+  const { retry = {}, deadlines = {} } = type;
+  const duration = (ms: number | undefined) => (ms === undefined ? undefined : formatDurationMs(ms));
+  return formatFields([
+    ['name', type.name],
+    ['description', type.description === '' ? undefined : type.description],
+    ['paused', pauseText(type.status.pause)],
+    ['namespace paused', pauseText(type.status.namespacePause)],
+    ['priority', type.priority === undefined ? undefined : String(type.priority)],
+    ['attempts', retry.attemptsMax === undefined ? undefined : String(retry.attemptsMax)],
+    ['first wait', duration(retry.initialDelayMs)],
+    ['longest wait', duration(retry.delayMaxMs)],
+    ['never retried', retry.nonRetryableCodes?.length ? retry.nonRetryableCodes.join(' ') : undefined],
+    ['start within', duration(deadlines.startMs)],
+    ['run within', duration(deadlines.runMs)],
+    ['end within', duration(deadlines.totalMs)],
+    ['kept for', duration(type.retentionMs)],
+    ['etag', type.etag],
+    ['created', type.createTime?.toISOString()],
+    ['changed', type.updateTime?.toISOString()],
+    ['input schema', type.inputSchema && JSON.stringify(type.inputSchema)],
+    ['output schema', type.outputSchema && JSON.stringify(type.outputSchema)],
+  ]);
+}
+
+/** What keeps its tasks from being leased, as one word. */
+function statusText({ status }: TaskType): string {
+  const holds = [status.pause && 'paused', status.namespacePause && 'namespace-paused'];
+  return holds.filter((hold) => hold !== undefined).join(',') || 'active';
+}
