@@ -3,7 +3,7 @@ import type { Command } from '../domain/lifecycle.ts';
 import { limits } from '../domain/limits.ts';
 import { type Payload, payloadViolations } from '../domain/payload.ts';
 import type { TaskState } from '../domain/task-state.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Sql } from '../store/database.ts';
 import { type LockedTask, lockCurrentLeases } from '../store/lock-tasks.ts';
 import {
   acceptCurrentLeases,
@@ -18,7 +18,7 @@ import {
 } from '../store/report-tasks.ts';
 import type { StoredError } from '../store/schema.ts';
 import type { Accepts } from './accept.ts';
-import { announceMoves, applyMoves } from './apply-moves.ts';
+import { type Applied, announceMoves, applyMoves } from './apply-moves.ts';
 import { createGroupCommit } from './group-commit.ts';
 import type { Reporting } from './live-session.ts';
 import type { ProgressReports } from './progress.ts';
@@ -171,26 +171,51 @@ async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Pr
 }
 
 async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promise<readonly Written[]> {
-  const first = firstOfEach(reports);
-  const endings = [...first.values()];
-  const accepted = endings.flatMap((report) =>
+  const byLease = Map.groupBy(reports, keyOf);
+  const firsts = [...byLease.values()].flatMap(([first]) => first ?? []);
+  const accepted = firsts.flatMap((report) =>
     report.command === 'undeliver' ? [] : (deps.accepts.take(report) ?? []),
   );
-  const progress = pendingProgress(deps, endings);
-  const applied = await deps.database.transaction(async (sql) => {
+  const progress = pendingProgress(deps, firsts);
+  const ended = await deps.database.transaction(async (sql) => {
     if (accepted.length > 0) await acceptCurrentLeases(sql, accepted);
     if (progress.length > 0) await storeCurrentProgress(sql, progress);
-    const locked = await lockCurrentLeases(sql, endings);
-    const commands = locked.flatMap((task) => {
-      const report = first.get(keyOfTask(task));
-      return report === undefined ? [] : [{ ...report, task }];
-    });
-    return applyMoves(sql, commands);
+    return endInTurn(sql, await lockCurrentLeases(sql, firsts), byLease);
   });
+  announceMoves(deps.wake, [...ended.values()]);
+  return reports.map((report) => {
+    const applied = ended.get(report);
+    return applied && { state: applied.move?.to };
+  });
+}
 
-  announceMoves(deps.wake, applied);
-  const written = new Map(applied.map(({ task, move }) => [keyOfTask(task), { state: move?.to }]));
-  return reports.map((report) => (first.get(keyOf(report)) === report ? written.get(keyOf(report)) : undefined));
+/**
+ * Of several reports of one lease the first counts that the task's state allows: an acknowledgement of a cancel that
+ * nobody asked for must not hide the failure behind it. What comes after the one that counts is missing in the answer.
+ */
+async function endInTurn(
+  sql: Sql,
+  locked: readonly LockedTask[],
+  byLease: ReadonlyMap<string, readonly Ending[]>,
+): Promise<Map<Ending, Applied>> {
+  const ended = new Map<Ending, Applied>();
+  let open = locked;
+  for (let place = 0; open.length > 0; place += 1) {
+    const turn = open.flatMap((task) => {
+      const report = byLease.get(keyOfTask(task))?.[place];
+      return report === undefined ? [] : [{ report, task }];
+    });
+    const applied = await applyMoves(
+      sql,
+      turn.map(({ report, task }) => ({ ...report, task })),
+    );
+    applied.forEach((result, index) => {
+      const report = turn[index]?.report;
+      if (report !== undefined) ended.set(report, result);
+    });
+    open = applied.filter(({ move }) => move === undefined).map(({ task }) => task);
+  }
+  return ended;
 }
 
 /** What workers had said of the leases before they ended them, and nobody has written yet. */

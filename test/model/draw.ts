@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import { type Action, deadlines, disguises, failures, type LeaseRef } from './action.ts';
+import type { Model } from './model.ts';
+import type { ModelTask } from './task-model.ts';
+
+/** How often each kind comes, of the sum of all. */
+const weights = {
+  submit: 12,
+  claim: 14,
+  accept: 6,
+  progress: 4,
+  succeed: 6,
+  fail: 8,
+  release: 4,
+  acknowledge: 4,
+  undeliver: 4,
+  cancel: 6,
+  'open session': 4,
+  'resume session': 3,
+  reconcile: 3,
+  'let session expire': 4,
+  'sweep sessions': 4,
+  'let deadline pass': 6,
+  'sweep tasks': 4,
+  'let become due': 4,
+  'let age': 3,
+  'delete outlived': 2,
+} satisfies Readonly<Record<Action['kind'], number>>;
+
+/** A kind of action and numbers that choose among what there is when it comes. */
+export interface Draw {
+  readonly kind: Action['kind'];
+  readonly which: number;
+  readonly how: number;
+  readonly roll: number;
+}
+
+/** Reconciling goes on after its answer, so that it is not one of those that happen at the same time as others. */
+const inRaces = (Object.keys(weights) as Action['kind'][]).filter((kind) => kind !== 'reconcile');
+const number = fc.nat({ max: 9_999 });
+
+function draws(kinds: readonly Action['kind'][]): fc.Arbitrary<Draw> {
+  const kind = fc.oneof(...kinds.map((value) => ({ weight: weights[value], arbitrary: fc.constant(value) })));
+  return fc.record({ kind, which: number, how: number, roll: number });
+}
+
+export const drawOne = draws(Object.keys(weights) as Action['kind'][]);
+
+/** Two or three that are about the same task, if they can be. */
+export const drawRace = fc
+  .tuple(number, fc.array(draws(inRaces), { minLength: 2, maxLength: 3 }))
+  .map(([which, race]) => race.map((draw) => ({ ...draw, which })));
+
+/** The action, or undefined when there is nothing that it could be about. */
+export function actionOf(model: Model, draw: Draw, newName: string): Action | undefined {
+  const { kind, which, how, roll } = draw;
+  switch (kind) {
+    case 'submit': {
+      const key = roll % 3 === 0 ? `key ${how % 3}` : undefined;
+      const type = key === undefined && which % 2 === 0 ? 'timed' : 'plain';
+      const priority = pick([4, 4, 9], how) ?? 4;
+      return { kind, name: `task ${newName}`, type, priority, delayed: roll % 7 === 1, key };
+    }
+    case 'claim': {
+      const session = sessionOf(model, draw);
+      return session === undefined ? undefined : { kind, session, room: 1 + (how % 3) };
+    }
+    case 'let session expire': {
+      const session = sessionOf(model, draw);
+      return session === undefined ? undefined : { kind, session };
+    }
+    case 'resume session': {
+      const session = sessionOf(model, draw);
+      return session === undefined ? undefined : { kind, session, secretIsRight: roll % 4 !== 0 };
+    }
+    case 'reconcile': {
+      const session = sessionOf(model, draw);
+      return session === undefined ? undefined : { kind, session, held: leasesToName(model, session, how) };
+    }
+    case 'accept':
+    case 'undeliver': {
+      const ref = leaseRef(model, draw);
+      return ref && { kind, ref };
+    }
+    case 'progress': {
+      const ref = leaseRef(model, draw);
+      return ref && { kind, ref, percent: how % 100, checkpoint: roll % 2 === 0 ? roll % 256 : undefined };
+    }
+    case 'succeed':
+    case 'fail':
+    case 'release':
+    case 'acknowledge': {
+      const ref = leaseRef(model, draw);
+      if (ref === undefined) return undefined;
+      const before = { accepts: how % 3 === 0, percent: how % 5 === 0 ? how % 100 : undefined };
+      if (kind === 'succeed') return { kind, ref, before, tooLarge: roll % 6 === 0 };
+      if (kind !== 'fail') return { kind, ref, before };
+      const failure = roll % 3 === 0 ? (pick(failures, how) ?? 'transient') : 'transient';
+      return { kind, ref, before, failure, later: roll % 4 === 0 };
+    }
+    case 'cancel':
+    case 'let become due':
+    case 'let age': {
+      const task = pick([...model.tasks.keys()], which);
+      return task === undefined ? undefined : { kind, task };
+    }
+    case 'let deadline pass': {
+      const task = pick([...model.tasks.values()], which);
+      const deadline = pick(task === undefined ? [] : roll % 5 === 0 ? deadlines : [...task.deadlines], how);
+      return task === undefined || deadline === undefined ? undefined : { kind, task: task.name, deadline };
+    }
+    case 'open session':
+      return { kind, name: `session ${newName}` };
+    case 'sweep sessions':
+    case 'sweep tasks':
+    case 'delete outlived':
+      return { kind };
+  }
+}
+
+/** Mostly one that is alive; now and then an older one, one in disguise, or one that nobody ever gave. */
+function leaseRef(model: Model, { which, how, roll }: Draw): LeaseRef | undefined {
+  const all = [...model.tasks.values()];
+  const running = all.filter(({ state }) => state === 'RUNNING');
+  const task = pick(running.length > 0 && roll % 5 !== 0 ? running : all, which);
+  if (task === undefined) return undefined;
+  const last = task.leases.length - 1;
+  const lease = roll % 6 === 1 ? (how % (last + 2)) - 1 : last;
+  return { task: task.name, lease, disguise: how % 9 === 0 ? (pick(disguises, roll) ?? 'none') : 'none' };
+}
+
+/** Some of the leases that a session has had, whether they still live or not. */
+function leasesToName(model: Model, session: string, how: number): LeaseRef[] {
+  const had = [...model.tasks.values()].flatMap((task: ModelTask) =>
+    task.leases.flatMap((lease, index) =>
+      lease.session === session ? [{ task: task.name, lease: index, disguise: 'none' } as const] : [],
+    ),
+  );
+  return had.filter((_, index) => ((how >> (index % 8)) & 1) === 0);
+}
+
+/** Mostly one that is alive, where that makes a difference. */
+function sessionOf({ sessions }: Model, { kind, which, roll }: Draw): string | undefined {
+  const alive = [...sessions].filter((session) => session[1].alive);
+  const among = kind === 'claim' && alive.length > 0 && roll % 6 !== 0 ? alive : [...sessions];
+  return pick(among, which)?.[0];
+}
+
+function pick<Item>(items: readonly Item[], which: number): Item | undefined {
+  return items[which % items.length];
+}

@@ -1,0 +1,51 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { one, race } from './command.ts';
+import { drawOne, drawRace } from './draw.ts';
+import { emptyModel } from './model.ts';
+import { type System, startSystem } from './system.ts';
+
+/** `MODEL_RUNS=1000` for a night; `TEST_SEED` brings a run back. */
+const runs = Number(process.env.MODEL_RUNS ?? 50);
+const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
+/** So that a run has something to be about from its first command on. */
+const beginning = (['open session', 'open session', 'submit', 'submit', 'submit', 'claim'] as const).map((kind, n) =>
+  one({ kind, which: n, how: n, roll: 2 }),
+);
+/** Events, answers and races that no run of any size is without, or it would say too little. */
+const mustBeSeen = [
+  ...['submitted', 'leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'lease_lost'],
+  ...['cancel_requested', 'cancelled', 'claim: tasks', 'claim: nothing', 'accept: stale', 'acknowledge: not allowed'],
+  ...['fail: lease lost', 'fail: recorded PENDING', 'succeed: recorded SUCCEEDED', 'cancel: STATE_CONFLICT'],
+  ...['resume session: resumed', 'race of two', 'race of three'],
+];
+let system: System;
+
+beforeAll(async () => {
+  system = await startSystem();
+});
+afterAll(() => system.close());
+
+test(
+  'whatever happens in whatever order, also at the same time, the system is what the model says',
+  async () => {
+    console.log(`model: TEST_SEED=${seed} MODEL_RUNS=${runs}`);
+    const seen = new Map<string, number>();
+    const commands = fc.commands([drawOne.map(one), drawOne.map(one), drawOne.map(one), drawRace.map(race)], {
+      maxCommands: 80,
+      size: 'max',
+    });
+    await fc.assert(
+      fc.asyncProperty(commands, async (list) => {
+        const run = { model: emptyModel(), seen };
+        await system.clear();
+        for (const command of beginning) await command.run(run, system);
+        await fc.asyncModelRun(() => ({ model: run, real: system }), list);
+      }),
+      { seed, numRuns: runs },
+    );
+    if (process.env.MODEL_RUNS !== undefined) console.log(Object.fromEntries([...seen].toSorted()));
+    expect(mustBeSeen.filter((what) => !seen.has(what))).toEqual([]);
+  },
+  runs * 5_000,
+);

@@ -1,0 +1,15 @@
+/** The task types of the model: what differs between them is what the lifecycle looks at. */
+export interface ModelType {
+  readonly attemptsMax: number;
+  readonly hasStart: boolean;
+  readonly hasHeartbeat: boolean;
+  readonly hasTotal: boolean;
+}
+
+export const modelTypes: Readonly<Record<'plain' | 'timed', ModelType> & Record<string, ModelType | undefined>> = {
+  plain: { attemptsMax: 7, hasStart: false, hasHeartbeat: false, hasTotal: false },
+  timed: { attemptsMax: 2, hasStart: true, hasHeartbeat: true, hasTotal: true },
+};
+
+/** In every type's retry policy: a failure with it is not tried again, though its kind would be. */
+export const finalCode = 'FORBIDDEN';

@@ -1,0 +1,117 @@
+import type postgres from 'postgres';
+import { deadlines } from './action.ts';
+import { line, type Model } from './model.ts';
+import { hasEnded } from './task-model.ts';
+
+/** All that can be said of the system, by the model's names: once from the model, once from the tables. */
+export interface View {
+  readonly tasks: Readonly<Record<string, TaskView>>;
+  readonly sessions: Readonly<Record<string, 'alive' | 'expired'>>;
+  /** What idempotency keys have made. */
+  readonly keys: Readonly<Record<string, string>>;
+  readonly line: readonly string[];
+}
+
+export interface TaskView {
+  readonly state: string;
+  readonly attempt: number;
+  readonly crashes: number;
+  readonly accepted: boolean;
+  readonly deadlines: readonly string[];
+  readonly leases: readonly string[];
+  readonly percent: number | null;
+  readonly checkpoint: number | null;
+  readonly aged: boolean;
+  readonly events: readonly string[];
+}
+
+/** How ids of the database are called in the model. */
+export interface Names {
+  readonly task: (id: string) => string;
+  readonly session: (id: string) => string;
+}
+
+export function viewOfModel(model: Model): View {
+  const tasks: Record<string, TaskView> = {};
+  for (const task of model.tasks.values()) {
+    tasks[task.name] = {
+      ...{ state: task.state, attempt: task.attempt, crashes: task.crashes, accepted: task.accepted },
+      deadlines: deadlines
+        .filter((deadline) => task.deadlines.has(deadline))
+        .map((deadline) => (task.passed.has(deadline) ? `${deadline}, passed` : deadline)),
+      leases: task.leases.map(({ session, settled }) => leaseText(session, settled)),
+      ...{ percent: task.percent, checkpoint: task.checkpoint, aged: task.aged, events: [...task.events] },
+    };
+  }
+  const sessions: Record<string, 'alive' | 'expired'> = {};
+  for (const [name, { alive }] of model.sessions) sessions[name] = alive ? 'alive' : 'expired';
+  const keys = Object.fromEntries([...model.keys].map(([key, { task }]) => [key, task]));
+  return { tasks, sessions, keys, line: line(model).map(({ name }) => name) };
+}
+
+interface Row {
+  readonly id: string;
+  readonly state: string;
+  readonly attempt: number;
+  readonly crashes: number;
+  readonly accepted: boolean;
+  readonly deadlines: Readonly<Record<string, boolean | null>>;
+  readonly percent: number | null;
+  readonly checkpoint: Uint8Array | null;
+  readonly aged: boolean;
+  readonly events: readonly EventRow[];
+}
+
+interface EventRow {
+  readonly kind: string;
+  readonly lease: string | null;
+  readonly session: string | null;
+  readonly by: string;
+}
+
+export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<View> {
+  const [rows, waiting, sessionRows, keyRows] = await Promise.all([
+    sql<Row[]>`
+      SELECT id, state, attempt, crashes, started_time IS NOT NULL AS accepted,
+        jsonb_build_object('start', start_deadline <= now(), 'heartbeat', heartbeat_deadline <= now(),
+          'run', run_deadline <= now(), 'total', total_deadline <= now(), 'cancel', cancel_deadline <= now()) AS deadlines,
+        progress_percent AS percent, checkpoint, COALESCE(finished_time < now() - interval '1 hour', false) AS aged,
+        (SELECT jsonb_agg(jsonb_build_object('kind', kind, 'lease', lease_id, 'session', session_id, 'by', actor)
+          ORDER BY sequence) FROM task_event WHERE task_id = task.id) AS events
+      FROM task`,
+    sql<{ id: string }[]>`
+      SELECT id FROM task WHERE state = 'PENDING' AND available_time <= now()
+      ORDER BY priority DESC, available_time, type, id`,
+    sql<{ id: string; alive: boolean }[]>`SELECT id, expire_time > now() AS alive FROM worker_session`,
+    sql<{ key: string; id: string }[]>`SELECT key, task_id AS id FROM idempotency_key`,
+  ]);
+  const tasks: Record<string, TaskView> = {};
+  for (const row of rows) tasks[names.task(row.id)] = taskView(row, names);
+  const sessions: Record<string, 'alive' | 'expired'> = {};
+  for (const { id, alive } of sessionRows) sessions[names.session(id)] = alive ? 'alive' : 'expired';
+  const keys = Object.fromEntries(keyRows.map(({ key, id }) => [key, names.task(id)]));
+  return { tasks, sessions, keys, line: waiting.map(({ id }) => names.task(id)) };
+}
+
+function taskView(row: Row, names: Names): TaskView {
+  const given = row.events.filter(({ kind }) => kind === 'leased');
+  const isSettled = (lease: string | null) =>
+    row.events.some((event) => event.lease === lease && endsLeases.has(event.kind) && !event.by.startsWith('system:'));
+  return {
+    ...{ state: row.state, attempt: row.attempt, crashes: row.crashes, accepted: row.accepted },
+    deadlines: hasEnded(row)
+      ? []
+      : deadlines
+          .filter((deadline) => row.deadlines[deadline] !== null)
+          .map((deadline) => (row.deadlines[deadline] ? `${deadline}, passed` : deadline)),
+    leases: given.map(({ lease, session }) => leaseText(names.session(session ?? ''), isSettled(lease))),
+    ...{ percent: row.percent, checkpoint: row.checkpoint?.[0] ?? null, aged: row.aged },
+    events: row.events.map(({ kind }) => kind),
+  };
+}
+
+const endsLeases = new Set(['succeeded', 'retry_scheduled', 'failed', 'released', 'cancelled']);
+
+function leaseText(session: string, settled: boolean): string {
+  return settled ? `${session}, settled` : session;
+}
