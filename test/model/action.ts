@@ -1,3 +1,5 @@
+import type { ControlCommand } from '../../server/domain/control.ts';
+
 /** A report names a lease of a task by its place among all that the task has had, perhaps with one part of it wrong. */
 export interface LeaseRef {
   readonly task: string;
@@ -20,6 +22,12 @@ export type Deadline = (typeof deadlines)[number];
 
 export const failures = ['transient', 'permanent', 'fatal', 'code that is not retried'] as const;
 export type Failure = (typeof failures)[number];
+
+/** How a redriven task begins anew. */
+interface Redrive {
+  readonly delayed: boolean;
+  readonly withInput: boolean;
+}
 
 /** Something that happens to the system: a call, a report, or time that passes. Tasks and sessions go by made-up names. */
 export type Action =
@@ -51,7 +59,7 @@ export type Action =
   | { readonly kind: 'release'; readonly ref: LeaseRef; readonly before: Before }
   | { readonly kind: 'acknowledge'; readonly ref: LeaseRef; readonly before: Before }
   | { readonly kind: 'undeliver'; readonly ref: LeaseRef }
-  | { readonly kind: 'cancel'; readonly task: string }
+  | { readonly kind: 'order'; readonly command: ControlCommand; readonly task: string; readonly redrive: Redrive }
   | { readonly kind: 'open session'; readonly name: string }
   | { readonly kind: 'resume session'; readonly session: string; readonly secretIsRight: boolean }
   /** The worker names the leases that it thinks it holds. */

@@ -27,7 +27,7 @@ export function one(draw: Draw): Command {
       about = JSON.stringify(action);
       const answer = (await perform(system, nodeFor(system, draw), action))();
       expect(answer, about).toEqual(step(run.model, action));
-      note(run, `${action.kind}: ${wordOf(answer)}`);
+      note(run, `${action.kind === 'order' ? action.command : action.kind}: ${wordOf(answer)}`);
       await expectModel(run, system, about);
     },
     toString: () => about,

@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { ControlCommand } from '../../server/domain/control.ts';
 import { type Action, deadlines, disguises, failures, type LeaseRef } from './action.ts';
 import type { Model } from './model.ts';
 import type { ModelTask } from './task-model.ts';
@@ -14,7 +15,7 @@ const weights = {
   release: 4,
   acknowledge: 4,
   undeliver: 4,
-  cancel: 6,
+  order: 16,
   'open session': 4,
   'resume session': 3,
   reconcile: 3,
@@ -98,7 +99,12 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
       const failure = roll % 3 === 0 ? (pick(failures, how) ?? 'transient') : 'transient';
       return { kind, ref, before, failure, later: roll % 4 === 0 };
     }
-    case 'cancel':
+    case 'order': {
+      const command = pick(orders, how) ?? 'cancel';
+      const task = pick(tasksToOrder(model, command, roll), which)?.name;
+      if (task === undefined) return undefined;
+      return { kind, command, task, redrive: { delayed: roll % 5 === 0, withInput: roll % 3 === 0 } };
+    }
     case 'let become due':
     case 'let age': {
       const task = pick([...model.tasks.keys()], which);
@@ -116,6 +122,20 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
     case 'delete outlived':
       return { kind };
   }
+}
+
+/** As often as they stand here. */
+const orders: readonly ControlCommand[] = [
+  ...(['cancel', 'cancel', 'cancel', 'pause', 'pause', 'resume', 'resume'] as const),
+  ...(['skip', 'redrive', 'redrive', 'redrive', 'discard'] as const),
+];
+
+/** Dead letters for what is asked of them, mostly. */
+function tasksToOrder(model: Model, command: ControlCommand, roll: number): ModelTask[] {
+  const all = [...model.tasks.values()];
+  const failed = all.filter(({ state }) => state === 'FAILED');
+  const suits = command === 'redrive' || command === 'discard' || (command === 'skip' && roll % 2 === 0);
+  return suits && failed.length > 0 && roll % 7 !== 0 ? failed : all;
 }
 
 /** Mostly one that is alive; now and then an older one, one in disguise, or one that nobody ever gave. */

@@ -15,8 +15,9 @@ const beginning = (['open session', 'open session', 'submit', 'submit', 'submit'
 /** Events, answers and races that no run of any size is without, or it would say too little. */
 const mustBeSeen = [
   ...['submitted', 'leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'lease_lost'],
-  ...['cancel_requested', 'cancelled', 'claim: tasks', 'claim: nothing', 'accept: stale', 'acknowledge: not allowed'],
-  ...['fail: lease lost', 'fail: recorded PENDING', 'succeed: recorded SUCCEEDED', 'cancel: STATE_CONFLICT'],
+  ...['cancel_requested', 'cancelled', 'paused', 'skipped', 'redriven'],
+  ...['claim: tasks', 'claim: nothing', 'accept: stale', 'acknowledge: not allowed'],
+  ...['fail: lease lost', 'fail: recorded PENDING', 'succeed: recorded SUCCEEDED', 'redrive: STATE_CONFLICT'],
   ...['resume session: resumed', 'race of two', 'race of three'],
 ];
 let system: System;

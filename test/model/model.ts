@@ -1,8 +1,8 @@
 import type { TaskState } from '../../server/domain/task-state.ts';
-import type { Action, Answer, Before, LeaseRef } from './action.ts';
+import type { Action, Answer, Before, Deadline, LeaseRef } from './action.ts';
 import type { ModelTask } from './task-model.ts';
 import * as does from './task-model.ts';
-import { modelTypes } from './types.ts';
+import { type ModelType, modelTypes } from './types.ts';
 
 /**
  * What the system should be, in a few plain lists that one action after the other changes. It knows neither the table of
@@ -55,9 +55,14 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
       );
     case 'undeliver':
       return settlement(model, action.ref, (task) => (task.accepted ? 'not allowed' : does.giveBack(task)));
-    case 'cancel': {
+    case 'order': {
       const task = model.tasks.get(action.task);
-      return task === undefined ? 'cancelled' : does.cancel(task);
+      // Whether it is there was seen before.
+      if (task === undefined) return 'done';
+      const { delayed, withInput } = action.redrive;
+      const due = delayed ? undefined : model.clock;
+      const { attemptsMax: attempts } = typeOf(task.type);
+      return does.obey(task, action.command, { due, attempts, deadlines: deadlinesAtFirst(task.type), withInput });
     }
     case 'open session':
       model.sessions.set(action.name, { alive: true });
@@ -113,7 +118,7 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
 /** The due tasks in the order in which workers get them: priority, then how long they are due. */
 export function line(model: Model): ModelTask[] {
   return [...model.tasks.values()]
-    .filter((task) => task.state === 'PENDING' && task.due !== undefined)
+    .filter((task) => task.state === 'PENDING' && !task.paused && task.due !== undefined)
     .sort(
       (a, b) =>
         b.priority - a.priority ||
@@ -128,21 +133,30 @@ function submit(model: Model, action: Extract<Action, { kind: 'submit' }>): Answ
   const earlier = key === undefined ? undefined : model.keys.get(key);
   if (earlier !== undefined) return earlier.request === request ? `existed ${earlier.task}` : 'IDEMPOTENCY_CONFLICT';
   if (key !== undefined) model.keys.set(key, { task: name, request });
-  const { attemptsMax, hasStart, hasTotal } = modelTypes[type] ?? modelTypes.plain;
+  const { attemptsMax } = typeOf(type);
   model.tasks.set(name, {
     ...{ name, type, priority, attemptsMax, key, born: model.clock, state: 'PENDING', attempt: 0, crashes: 0 },
     due: delayed ? undefined : model.clock,
-    deadlines: new Set([...(hasStart ? (['start'] as const) : []), ...(hasTotal ? (['total'] as const) : [])]),
-    ...{ passed: new Set(), leases: [], accepted: false, percent: null, checkpoint: null, aged: false },
-    events: ['submitted'],
+    deadlines: new Set(deadlinesAtFirst(type)),
+    ...{ passed: new Set(), leases: [], accepted: false, paused: false, discarded: false },
+    ...{ percent: null, checkpoint: null, aged: false, events: ['submitted'] },
   });
   return `inserted ${name}`;
+}
+
+function deadlinesAtFirst(type: string): Deadline[] {
+  const { hasStart, hasTotal } = typeOf(type);
+  return [...(hasStart ? (['start'] as const) : []), ...(hasTotal ? (['total'] as const) : [])];
+}
+
+function typeOf(type: string): ModelType {
+  return modelTypes[type] ?? modelTypes.plain;
 }
 
 function claim(model: Model, { session, room }: Extract<Action, { kind: 'claim' }>, took?: readonly string[]): Answer {
   const possible = model.sessions.get(session)?.alive === true ? line(model) : [];
   const given = took === undefined ? possible.slice(0, room) : possible.filter(({ name }) => took.includes(name));
-  for (const task of given) does.lease(task, session, modelTypes[task.type]?.hasHeartbeat === true);
+  for (const task of given) does.lease(task, session, typeOf(task.type).hasHeartbeat);
   return given.map(({ name, attempt, checkpoint }) => `${name} attempt ${attempt} from ${checkpoint}`).toSorted();
 }
 

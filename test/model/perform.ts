@@ -84,9 +84,19 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
       const report = { fence, command: 'undeliver' } as const;
       return inWords(await engine.reports.end({ ...from, actor: 'system:dispatch' }, report));
     }
-    case 'cancel':
-      await engine.cancel({ namespace, id: tasks.id(action.task), actor: 'producer', reason: '', graceMs: 3_600_000 });
-      return () => 'cancelled';
+    case 'order': {
+      const { command, redrive } = action;
+      const { delayed, withInput } = redrive;
+      await engine.control({
+        ...{ namespace, id: tasks.id(action.task), type: 'plain', command, actor: 'operator', reason: '' },
+        ...{
+          graceMs: 3_600_000,
+          delayMs: delayed ? 3_600_000 : 0,
+          input: command === 'redrive' && withInput ? input : undefined,
+        },
+      });
+      return () => 'done';
+    }
     case 'open session': {
       const { sessionId, secret } = await engine.sessions.create(workerInfo(1));
       sessions.add(action.name, sessionId);
@@ -139,8 +149,9 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
   }
 }
 
+const input = { data: Buffer.of(1), contentType: 'text/plain' };
+
 function submission({ type, priority, delayed, key }: Extract<Action, { kind: 'submit' }>): Submission {
-  const input = { data: Buffer.of(1), contentType: 'text/plain' };
   return {
     ...{ namespace, type, input, priority, labels: {}, creator: 'producer' },
     idempotency: key === undefined ? undefined : { key, inputIdentity: input.data },

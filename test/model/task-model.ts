@@ -1,3 +1,4 @@
+import type { ControlCommand } from '../../server/domain/control.ts';
 import type { TaskState } from '../../server/domain/task-state.ts';
 import type { Deadline, Failure } from './action.ts';
 
@@ -6,7 +7,7 @@ export interface ModelTask {
   readonly name: string;
   readonly type: string;
   readonly priority: number;
-  readonly attemptsMax: number;
+  attemptsMax: number;
   readonly key: string | undefined;
   /** Orders tasks that became due at the same time. */
   born: number;
@@ -21,6 +22,8 @@ export interface ModelTask {
   /** All that it has had; the last one is alive while it is RUNNING. */
   readonly leases: { readonly session: string; readonly attempt: number; settled: boolean }[];
   accepted: boolean;
+  paused: boolean;
+  discarded: boolean;
   percent: number | null;
   checkpoint: number | null;
   /** Ended longer ago than it is kept. */
@@ -96,16 +99,61 @@ export function expire(task: ModelTask, now: number): TaskState {
   return turn(task, 'PENDING', 'lease_lost');
 }
 
-export function cancel(task: ModelTask): string {
-  if (task.state === 'CANCELLED' || isCancelling(task)) return 'cancelled';
-  if (hasEnded(task)) return 'STATE_CONFLICT';
-  if (task.state !== 'RUNNING') {
-    turn(task, 'CANCELLED', 'cancelled');
-  } else {
-    task.deadlines.add('cancel');
-    task.events.push('cancel_requested');
+/** What people ask for: done, done before, or not possible. */
+export function obey(task: ModelTask, command: ControlCommand, again: Beginning): 'done' | 'STATE_CONFLICT' {
+  switch (command) {
+    case 'cancel':
+      if (task.state === 'CANCELLED' || isCancelling(task)) return 'done';
+      if (hasEnded(task)) return 'STATE_CONFLICT';
+      if (task.state === 'RUNNING') {
+        task.deadlines.add('cancel');
+        task.events.push('cancel_requested');
+      } else turn(task, 'CANCELLED', 'cancelled');
+      return 'done';
+    case 'pause':
+    case 'resume':
+      if (hasEnded(task)) return 'STATE_CONFLICT';
+      if (task.paused !== (command === 'pause')) task.events.push(`${command}d`);
+      task.paused = command === 'pause';
+      return 'done';
+    case 'skip':
+      if (task.state === 'SKIPPED') return 'done';
+      if (!isDeadLetter(task) && !isWaiting(task)) return 'STATE_CONFLICT';
+      turn(task, 'SKIPPED', 'skipped');
+      return 'done';
+    case 'discard':
+      if (task.discarded) return 'done';
+      if (!isDeadLetter(task)) return 'STATE_CONFLICT';
+      task.discarded = true;
+      task.events.push('discarded');
+      return 'done';
+    case 'redrive':
+      if (!isDeadLetter(task)) return 'STATE_CONFLICT';
+      task.attemptsMax = task.attempt + again.attempts;
+      task.crashes = 0;
+      task.due = again.due;
+      task.aged = false;
+      if (again.withInput) task.checkpoint = null;
+      for (const deadline of again.deadlines) task.deadlines.add(deadline);
+      turn(task, 'PENDING', 'redriven');
+      return 'done';
   }
-  return 'cancelled';
+}
+
+/** What a redrive begins with. */
+interface Beginning {
+  readonly due: number | undefined;
+  readonly attempts: number;
+  readonly deadlines: readonly Deadline[];
+  readonly withInput: boolean;
+}
+
+function isWaiting(task: ModelTask): boolean {
+  return task.state === 'PENDING' || task.state === 'BLOCKED';
+}
+
+function isDeadLetter(task: ModelTask): boolean {
+  return task.state === 'FAILED' && !task.discarded;
 }
 
 /** The worker was asked to stop. */
@@ -124,7 +172,10 @@ export function turn(task: ModelTask, state: TaskState, event: string): TaskStat
   if (state === 'PENDING') task.accepted = false;
   if (state === 'RUNNING') return state;
   for (const deadline of ['run', 'heartbeat', 'cancel'] as const) dropDeadline(task, deadline);
-  if (hasEnded(task)) for (const deadline of ['start', 'total'] as const) dropDeadline(task, deadline);
+  if (hasEnded(task)) {
+    for (const deadline of ['start', 'total'] as const) dropDeadline(task, deadline);
+    task.paused = false;
+  }
   return state;
 }
 

@@ -15,8 +15,11 @@ export interface View {
 export interface TaskView {
   readonly state: string;
   readonly attempt: number;
+  readonly attemptsMax: number;
   readonly crashes: number;
   readonly accepted: boolean;
+  readonly paused: boolean;
+  readonly discarded: boolean;
   readonly deadlines: readonly string[];
   readonly leases: readonly string[];
   readonly percent: number | null;
@@ -35,7 +38,8 @@ export function viewOfModel(model: Model): View {
   const tasks: Record<string, TaskView> = {};
   for (const task of model.tasks.values()) {
     tasks[task.name] = {
-      ...{ state: task.state, attempt: task.attempt, crashes: task.crashes, accepted: task.accepted },
+      ...{ state: task.state, attempt: task.attempt, attemptsMax: task.attemptsMax, crashes: task.crashes },
+      ...{ accepted: task.accepted, paused: task.paused, discarded: task.discarded },
       deadlines: deadlines
         .filter((deadline) => task.deadlines.has(deadline))
         .map((deadline) => (task.passed.has(deadline) ? `${deadline}, passed` : deadline)),
@@ -53,8 +57,11 @@ interface Row {
   readonly id: string;
   readonly state: string;
   readonly attempt: number;
+  readonly attemptsMax: number;
   readonly crashes: number;
   readonly accepted: boolean;
+  readonly paused: boolean;
+  readonly discarded: boolean;
   readonly deadlines: Readonly<Record<string, boolean | null>>;
   readonly percent: number | null;
   readonly checkpoint: Uint8Array | null;
@@ -72,7 +79,8 @@ interface EventRow {
 export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<View> {
   const [rows, waiting, sessionRows, keyRows] = await Promise.all([
     sql<Row[]>`
-      SELECT id, state, attempt, crashes, started_time IS NOT NULL AS accepted,
+      SELECT id, state, attempt, attempts_max AS "attemptsMax", crashes, started_time IS NOT NULL AS accepted,
+        paused_time IS NOT NULL AS paused, discarded_time IS NOT NULL AS discarded,
         jsonb_build_object('start', start_deadline <= now(), 'heartbeat', heartbeat_deadline <= now(),
           'run', run_deadline <= now(), 'total', total_deadline <= now(), 'cancel', cancel_deadline <= now()) AS deadlines,
         progress_percent AS percent, checkpoint, COALESCE(finished_time < now() - interval '1 hour', false) AS aged,
@@ -80,7 +88,7 @@ export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<V
           ORDER BY sequence) FROM task_event WHERE task_id = task.id) AS events
       FROM task`,
     sql<{ id: string }[]>`
-      SELECT id FROM task WHERE state = 'PENDING' AND available_time <= now()
+      SELECT id FROM task WHERE state = 'PENDING' AND paused_time IS NULL AND available_time <= now()
       ORDER BY priority DESC, available_time, type, id`,
     sql<{ id: string; alive: boolean }[]>`SELECT id, expire_time > now() AS alive FROM worker_session`,
     sql<{ key: string; id: string }[]>`SELECT key, task_id AS id FROM idempotency_key`,
@@ -98,7 +106,8 @@ function taskView(row: Row, names: Names): TaskView {
   const isSettled = (lease: string | null) =>
     row.events.some((event) => event.lease === lease && endsLeases.has(event.kind) && !event.by.startsWith('system:'));
   return {
-    ...{ state: row.state, attempt: row.attempt, crashes: row.crashes, accepted: row.accepted },
+    ...{ state: row.state, attempt: row.attempt, attemptsMax: row.attemptsMax, crashes: row.crashes },
+    ...{ accepted: row.accepted, paused: row.paused, discarded: row.discarded },
     deadlines: hasEnded(row)
       ? []
       : deadlines

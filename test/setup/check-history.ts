@@ -74,12 +74,11 @@ function faultsOf(task: TaskRow, history: readonly EventRow[]): string[] {
   let state: TaskState | undefined;
   let lease: string | null = null;
   let attempt = 0;
-  let finals = 0;
   history.forEach((event, index) => {
     const at = `event ${event.sequence} (${event.kind})`;
     if (event.sequence !== index + 1) faults.push(`${at} stands at place ${index + 1}`);
-    if (finals > 0) faults.push(`${at} comes after the end`);
-    if (isFinal(event.state)) finals += 1;
+    if (state !== undefined && isFinal(state) && !ofDeadLetters.has(event.kind))
+      faults.push(`${at} comes after the end`);
     if (!isStep(state, event))
       faults.push(`${at} is no move of the table from ${state ?? 'nothing'} to ${event.state}`);
     if (event.kind === 'leased') {
@@ -99,10 +98,12 @@ function faultsOf(task: TaskRow, history: readonly EventRow[]): string[] {
   else if (last.sequence !== task.eventSequence || last.state !== task.state) {
     faults.push(`is ${task.state} at ${task.eventSequence}, its history ends ${last.state} at ${last.sequence}`);
   }
-  if (isFinal(task.state) && finals !== 1) faults.push(`has ${finals} final events`);
   if (attempt !== task.attempt) faults.push(`is at attempt ${task.attempt}, its history at ${attempt}`);
   return faults;
 }
+
+/** What may still happen to a task that has failed. */
+const ofDeadLetters: ReadonlySet<EventKind> = new Set(['redriven', 'skipped', 'discarded']);
 
 function isStep(from: TaskState | undefined, event: EventRow): boolean {
   if (from === undefined) return event.kind === 'submitted' && (event.state === 'PENDING' || event.state === 'BLOCKED');
