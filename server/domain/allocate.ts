@@ -5,6 +5,8 @@ export interface Candidate {
   readonly queue: string;
   readonly priority: number;
   readonly availableMs: number;
+  /** Of a queue whose tasks take turns: its place in that order, in which such a queue's candidates are given. */
+  readonly turn?: number;
 }
 
 /** What one session has room for. */
@@ -22,11 +24,11 @@ export interface Placement {
 }
 
 /**
- * Places tasks in the one order of all dispatch: higher priority first, then the longest due. The sessions that could
- * take a task take turns, so that work spreads.
+ * Places tasks in the one order of all dispatch: higher priority first, then the longest due; no task before those of its
+ * queue that have an earlier turn. The sessions that could take a task take turns, so that work spreads.
  */
 export function allocate(candidates: readonly Candidate[], offers: readonly Offer[]): Placement[] {
-  const ordered = candidates.toSorted((a, b) => b.priority - a.priority || a.availableMs - b.availableMs);
+  const ordered = inOrder(candidates);
   const totalLeft = offers.map((offer) => offer.total);
   const rings = new Map<string, Ring>();
   offers.forEach((offer, index) => {
@@ -43,6 +45,23 @@ export function allocate(candidates: readonly Candidate[], offers: readonly Offe
     if (sessionId !== undefined) placements.push({ taskId: id, sessionId });
   }
   return placements;
+}
+
+/** A task that comes behind another one of its queue ranks no higher than that. */
+function inOrder(candidates: readonly Candidate[]): readonly Candidate[] {
+  const lowest = new Map<string, Candidate>();
+  const ranked = candidates.map((candidate) => {
+    if (candidate.turn === undefined) return { candidate, rank: candidate };
+    const before = lowest.get(candidate.queue) ?? candidate;
+    const rank = compare(candidate, before) < 0 ? before : candidate;
+    lowest.set(candidate.queue, rank);
+    return { candidate, rank };
+  });
+  return ranked.sort((a, b) => compare(a.rank, b.rank)).map(({ candidate }) => candidate);
+}
+
+function compare(a: Candidate, b: Candidate): number {
+  return b.priority - a.priority || a.availableMs - b.availableMs;
 }
 
 /** The sessions that take one queue's tasks, in turn. */

@@ -27,6 +27,7 @@ export const codeOfReason = {
   INTERNAL: 'INTERNAL',
   CALL_CANCELLED: 'CANCELLED',
   UNIMPLEMENTED: 'UNIMPLEMENTED',
+  QUEUE_FULL: 'RESOURCE_EXHAUSTED',
 } as const;
 
 export type ErrorReason = keyof typeof codeOfReason;

@@ -53,6 +53,7 @@ export const reasonProto = {
   INTERNAL: ReasonProto.INTERNAL,
   CALL_CANCELLED: ReasonProto.CALL_CANCELLED,
   UNIMPLEMENTED: ReasonProto.UNIMPLEMENTED,
+  QUEUE_FULL: ReasonProto.QUEUE_FULL,
 } as const satisfies Record<ErrorReason, ReasonProto>;
 
 /** Fails to compile when the contract has a reason that the domain lacks. */

@@ -6,7 +6,8 @@ import { type Fence, parseLeaseId, parseSessionId, parseTaskId } from '../domain
 import { limits } from '../domain/limits.ts';
 import type { Want } from '../store/allowance.ts';
 import type { Database } from '../store/database.ts';
-import { type DueTask, type LeasedTask, leasePendingTasks, lockDueTasks, type NewLease } from '../store/lease-tasks.ts';
+import type { LeasedTask, NewLease } from '../store/lease-tasks.ts';
+import { type ClaimCandidate, createClaim, queueOf } from './claim.ts';
 import type { Delivery } from './delivery.ts';
 import type { LiveSession } from './live-session.ts';
 import type { TakeBacks } from './take-back.ts';
@@ -35,10 +36,11 @@ export interface Dispatch {
 }
 
 /**
- * One claim at a time, for all sessions and types at once: what comes free meanwhile goes with the next one. A claim is
- * one short transaction of two statements, because which session takes which task depends on all tasks that are due.
+ * One claim at a time, for all sessions and types at once, because which session takes which task depends on all tasks
+ * that are due. What comes free meanwhile goes with the next one.
  */
 export function createDispatch(deps: DispatchDeps): Dispatch {
+  const claimTasks = createClaim(deps);
   const sessions = new Map<string, LiveSession>();
   const byQueue = new Map<string, Set<LiveSession>>();
   const timers = new Map<string, { readonly atMs: number; readonly timer: NodeJS.Timeout }>();
@@ -47,7 +49,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   const whenIdle: (() => void)[] = [];
 
   deps.wake.taskDue.listen(({ namespace, type, inMs }) => {
-    const queue = queueOf(namespace, type);
+    const queue = queueOf({ namespace, type });
     if (!byQueue.has(queue)) return;
     if (inMs <= 0) touch(queue);
     else if (inMs <= limits.pollIntervalMs) touchLater(queue, inMs);
@@ -112,41 +114,38 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   async function claim(wants: readonly Want[]): Promise<void> {
     if (wants.length === 0) return;
     let chosen: readonly ChosenTask[] = [];
-    const { found, leased } = await deps.database
-      .transaction(async (sql) => {
-        const due = await lockDueTasks(sql, wants);
-        chosen = choose(due, wants);
-        return { found: due, leased: chosen.length === 0 ? [] : await leasePendingTasks(sql, chosen) };
-      })
-      .catch((error: unknown) => {
-        // The commit may have happened all the same, and nobody would ever hear of these leases.
-        for (const lease of chosen) takeBack(lease.sessionId, lease.namespace, fenceOfChosen(lease));
-        throw error;
-      });
+    const { leased, nextLooks } = await claimTasks(wants, (candidates) => {
+      chosen = choose(candidates, wants);
+      return chosen;
+    }).catch((error: unknown) => {
+      // The commit may have happened all the same, and nobody would ever hear of these leases.
+      for (const lease of chosen) takeBack(lease.sessionId, lease.namespace, fenceOfChosen(lease));
+      throw error;
+    });
     deliver(leased);
     deps.wake.tasksChanged.give({ ids: leased.map((task) => task.fence.taskId), ended: false });
-    // A full answer means that there may be more.
-    for (const want of wants) {
-      const count = found.filter((task) => task.namespace === want.namespace && task.type === want.type).length;
-      if (count === want.tasksMax && leased.length > 0) dirty.add(queueOf(want.namespace, want.type));
+    for (const look of nextLooks) {
+      if (look.inMs <= 0) dirty.add(queueOf(look));
+      // The poll sees to what is further away.
+      else if (look.inMs <= limits.pollIntervalMs) touchLater(queueOf(look), look.inMs);
     }
   }
 
   /** Which session gets which task. */
-  function choose(due: readonly DueTask[], wants: readonly Want[]): ChosenTask[] {
-    const byId = new Map(due.map((task) => [task.id, task]));
-    const candidates = due.map((task) => ({ ...task, queue: queueOf(task.namespace, task.type) }));
+  function choose(candidates: readonly ClaimCandidate[], wants: readonly Want[]): ChosenTask[] {
+    const byId = new Map(candidates.map((task) => [task.id, task]));
     return allocate(candidates, offersFor(wants)).flatMap(({ taskId, sessionId }) => {
       const session = sessions.get(sessionId);
       const task = byId.get(taskId);
       if (session === undefined || task === undefined) return [];
-      const { namespace, attempt } = task;
-      return [{ taskId, namespace, attempt: attempt + 1, sessionId, leaseId: randomUUID(), actor: session.actor }];
+      const { namespace, attempt, counted } = task;
+      const { actor } = session;
+      return [{ taskId, namespace, attempt: attempt + 1, sessionId, leaseId: randomUUID(), actor, counted }];
     });
   }
 
   function offersFor(wants: readonly Want[]) {
-    const queues = new Set(wants.map((want) => queueOf(want.namespace, want.type)));
+    const queues = new Set(wants.map(queueOf));
     return [...sessions.values()]
       .filter((session) => session.free > 0)
       .map((session) => ({
@@ -154,7 +153,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         total: session.free,
         byQueue: new Map(
           [...session.types].flatMap((type) => {
-            const queue = queueOf(session.namespace, type);
+            const queue = queueOf({ namespace: session.namespace, type });
             return queues.has(queue) ? [[queue, session.freeOf(type)] as const] : [];
           }),
         ),
@@ -190,7 +189,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     join(session) {
       sessions.set(session.sessionId, session);
       for (const type of session.types) {
-        const queue = queueOf(session.namespace, type);
+        const queue = queueOf({ namespace: session.namespace, type });
         const members = byQueue.get(queue) ?? new Set();
         byQueue.set(queue, members.add(session));
         touch(queue);
@@ -199,14 +198,14 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     leave(session) {
       if (sessions.get(session.sessionId) === session) sessions.delete(session.sessionId);
       for (const type of session.types) {
-        const queue = queueOf(session.namespace, type);
+        const queue = queueOf({ namespace: session.namespace, type });
         const members = byQueue.get(queue);
         members?.delete(session);
         if (members?.size === 0) byQueue.delete(queue);
       }
     },
     roomIn(session, types = session.types) {
-      for (const type of types) touch(queueOf(session.namespace, type));
+      for (const type of types) touch(queueOf({ namespace: session.namespace, type }));
     },
     idle() {
       if (!claiming) return Promise.resolve();
@@ -216,7 +215,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     },
     wants: () => wantsOf(byQueue.keys()),
     due(queues) {
-      for (const { namespace, type } of queues) touch(queueOf(namespace, type));
+      for (const { namespace, type } of queues) touch(queueOf({ namespace, type }));
     },
   };
 }
@@ -229,11 +228,6 @@ interface ChosenTask extends NewLease {
 
 function fenceOfChosen({ taskId, attempt, leaseId }: ChosenTask): Fence {
   return { taskId: parseTaskId(taskId), attempt, leaseId: parseLeaseId(leaseId) };
-}
-
-/** Neither part can contain a slash. */
-function queueOf(namespace: string, type: string): string {
-  return `${namespace}/${type}`;
 }
 
 function partsOf(queue: string): { namespace: string; type: string } {

@@ -9,6 +9,7 @@ import { type InsertedTask, insertTasks, type NewTask, selectIdempotencyKeys } f
 import type { TaskTypeRow } from '../store/task-types.ts';
 import { checkInput } from './check-input.ts';
 import { createGroupCommit } from './group-commit.ts';
+import { limitKeyOf } from './limit-key.ts';
 import type { TaskTypes } from './task-types.ts';
 import type { Wake } from './wake.ts';
 
@@ -89,6 +90,7 @@ function newTask(submission: Submission, type: TaskTypeRow): NewTask {
   return {
     namespace: submission.namespace,
     type: submission.type,
+    limitKey: limitKeyOf(type.limits?.key, submission),
     priority: submission.priority ?? type.priority,
     attemptsMax: retry.attemptsMax,
     availableTime: submission.availableTime ?? null,

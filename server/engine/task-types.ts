@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { DstcError, taskTypeNotFound } from '../domain/errors.ts';
 import { compileSchema, type JsonCheck } from '../domain/json-schema.ts';
 import type { Database } from '../store/database.ts';
+import { writeLimitedType } from '../store/limited-types.ts';
 import { type NewTaskType, selectTaskType, type TaskTypeRow, upsertTaskType } from '../store/task-types.ts';
 
 /** A task type, ready for use. */
@@ -62,7 +63,11 @@ export function createTaskTypes(deps: { readonly database: Database }): TaskType
       // Postgres has no text with NUL in it, so such an etag was never one of ours.
       const row = expectedEtag?.includes('\0')
         ? undefined
-        : await deps.database.query((orm) => upsertTaskType(orm, { ...value, etag: randomUUID() }, expectedEtag));
+        : await deps.database.transaction(async (sql, orm) => {
+            const written = await upsertTaskType(orm, { ...value, etag: randomUUID() }, expectedEtag);
+            if (written !== undefined) await writeLimitedType(sql, { ...value, type: value.name }, value.limits);
+            return written;
+          });
       fresh.delete(`${value.namespace}/${value.name}`);
       if (row !== undefined) return row;
       throw new DstcError('ETAG_MISMATCH', `task type ${value.name} is not at the etag you sent; read it again`, {

@@ -3,6 +3,7 @@ import { DstcError } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import type { Database } from '../store/database.ts';
 import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
+import { deleteFullKeyBuckets } from '../store/limited-types.ts';
 import { deleteOutlivedTasks } from '../store/retention.ts';
 import { selectTick } from '../store/tick.ts';
 import type { Dispatch } from './dispatch.ts';
@@ -76,6 +77,7 @@ async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
 }
 
 async function deleteOutlived({ database }: TickerDeps): Promise<void> {
+  while ((await database.run((sql) => deleteFullKeyBuckets(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
   while ((await database.run((sql) => deleteOutlivedTasks(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
 }
 

@@ -2,7 +2,7 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type postgres from 'postgres';
 import { DstcError } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
-import { openConnection } from './connection.ts';
+import { type Connection, openConnection } from './connection.ts';
 import { createConnectionPool } from './connection-pool.ts';
 import { databaseError, databaseUnavailable, isConnectFailure, isConnectionLost } from './database-error.ts';
 
@@ -14,7 +14,7 @@ export interface Database {
   /** Runs one call; errors come out as `DstcError`, or as they are when they are a bug of ours. */
   readonly run: <Result>(call: (sql: Sql) => Promise<Result>, limit?: CallLimit) => Promise<Result>;
   /** Runs several statements as one transaction. */
-  readonly transaction: <Result>(call: (sql: Sql) => Promise<Result>) => Promise<Result>;
+  readonly transaction: <Result>(call: (sql: Sql, orm: PostgresJsDatabase) => Promise<Result>) => Promise<Result>;
   /** Runs one ordinary query. */
   readonly query: <Result>(call: (orm: PostgresJsDatabase) => Promise<Result>) => Promise<Result>;
   readonly close: () => Promise<void>;
@@ -72,7 +72,8 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   return {
     run: (call, limit) => run(limits.databaseQueueMax, () => pool.use(({ sql }) => call(sql), limit?.callMsMax)),
-    transaction: (call) => run(limits.databaseQueueMax, () => pool.use(({ sql }) => inTransaction(sql, call))),
+    transaction: (call) =>
+      run(limits.databaseQueueMax, () => pool.use((connection) => inTransaction(connection, call))),
     // What callers read gives way first, so that a flood of readers stops no lease and no report.
     query: (call) => run(limits.databaseReadQueueMax, () => pool.use(({ orm }) => call(orm))),
     close: () => pool.close(),
@@ -80,10 +81,13 @@ export function openDatabase(options: DatabaseOptions): Database {
 }
 
 /** The connection belongs to this call alone, so that plain statements make a transaction. */
-async function inTransaction<Result>(sql: Sql, call: (sql: Sql) => Promise<Result>): Promise<Result> {
+async function inTransaction<Result>(
+  { sql, orm }: Pick<Connection, 'sql' | 'orm'>,
+  call: (sql: Sql, orm: PostgresJsDatabase) => Promise<Result>,
+): Promise<Result> {
   await sql`BEGIN`;
   try {
-    const result = await call(sql);
+    const result = await call(sql, orm);
     await sql`COMMIT`;
     return result;
   } catch (error) {

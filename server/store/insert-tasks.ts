@@ -6,6 +6,8 @@ import type { Sql } from './database.ts';
 export interface NewTask {
   readonly namespace: string;
   readonly type: string;
+  /** Whose turns and limits it counts for; empty without a key. */
+  readonly limitKey: string;
   readonly priority: number;
   readonly attemptsMax: number;
   /** Due at this instant; null is now. */
@@ -73,10 +75,10 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
           sql,
           tasks.map((t) => t.requestHash),
         )}::bytea[],
-        ${tasks.map((t) => t.creator)}::text[]
+        ${tasks.map((t) => t.creator)}::text[], ${tasks.map((t) => t.limitKey)}::text[]
       ) WITH ORDINALITY AS i(
         namespace, type, priority, attempts_max, available_time, delay_ms, start_ms, run_ms, total_ms,
-        delivery_ms, heartbeat_ms, retry_policy, labels, input, input_content_type, idempotency_key, request_hash, creator, ord)
+        delivery_ms, heartbeat_ms, retry_policy, labels, input, input_content_type, idempotency_key, request_hash, creator, limit_key, ord)
     ), keyed AS (
       INSERT INTO idempotency_key (namespace, key, task_id, request_hash)
       SELECT namespace, idempotency_key, id, request_hash FROM item
@@ -85,9 +87,9 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
       RETURNING task_id
     ), inserted AS (
       INSERT INTO task (
-        id, namespace, type, state, priority, attempts_max, create_time, available_time, start_deadline,
+        id, namespace, type, limit_key, state, priority, attempts_max, create_time, available_time, start_deadline,
         total_deadline, start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator)
-      SELECT id, namespace, type, 'PENDING', priority, attempts_max, now(), due,
+      SELECT id, namespace, type, limit_key, 'PENDING', priority, attempts_max, now(), due,
         due + start_ms * interval '1 millisecond', now() + total_ms * interval '1 millisecond',
         start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type,
         idempotency_key, creator

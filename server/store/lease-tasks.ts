@@ -2,6 +2,7 @@ import type { Fence } from '../domain/ids.ts';
 import { parseLeaseId, parseTaskId } from '../domain/ids.ts';
 import { priorityMax } from '../domain/limits.ts';
 import { allowedWants, type Want } from './allowance.ts';
+import { arrayTypeIds } from './array-types.ts';
 import type { Sql } from './database.ts';
 
 /** A due task, locked until the transaction ends. */
@@ -15,30 +16,66 @@ export interface DueTask {
   readonly attempt: number;
 }
 
+/** A wanted type whose due tasks are not simply the next ones; see `limited_type`. */
+export interface LimitedType extends Want {
+  /** Whether this transaction may lease tasks of it: false while another one does. */
+  readonly isOurs: boolean;
+  /** Whether there may be leases that do not count yet. */
+  readonly adopts: boolean;
+}
+
 /**
- * Locks the first due tasks of each type that may be leased and that nobody else is about to lease.
+ * Locks the first due tasks of each type that may be leased and that nobody else is about to lease, apart from types
+ * with limits: those are answered by name, and their rows of `limited_type` are locked where they have any, so that what the next statements
+ * count and take does not change until the transaction ends.
  *
- * Index `task_pending` holds the tasks of one type and priority by the time they are due, so each priority is one short
- * range scan that stops at the first task that is not due yet: a million waiting or delayed tasks cost nothing. Equal
- * conditions on the priority, rather than an order by it, keep delayed tasks of a high priority out of the way.
+ * Index `task_pending` holds the tasks of one type, key and priority by the time they are due, so each priority is one
+ * short range scan that stops at the first task that is not due yet: a million waiting or delayed tasks cost nothing.
+ * Equal conditions on the priority, rather than an order by it, keep delayed tasks of a high priority out of the way.
  */
-export function lockDueTasks(sql: Sql, wants: readonly Want[]): Promise<DueTask[]> {
-  return sql<DueTask[]>`
+export async function lockDueTasks(
+  sql: Sql,
+  wants: readonly Want[],
+): Promise<{ readonly due: readonly DueTask[]; readonly limited: readonly LimitedType[] }> {
+  const rows = await sql<
+    ((DueTask & { readonly adopts: null; readonly isOurs: null }) | (LimitedType & { readonly id: null }))[]
+  >`
     WITH want AS MATERIALIZED (${allowedWants(sql, wants)})
-    SELECT due.id, want.namespace, want.type, due.priority, due.available_ms AS "availableMs", due.attempt
+    SELECT due.id, want.namespace, want.type, want.tasks_max AS "tasksMax", due.priority, due.available_ms AS "availableMs", due.attempt,
+      limited.adopts, claim.is_ours OR NOT limited.is_exclusive AS "isOurs"
     FROM want
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
+      SELECT adopt_time IS NOT NULL AS adopts,
+        num_nonnulls(concurrency_max, concurrency_per_key_max, rate_per_s, key_rate_per_s) > 0 AS is_exclusive
+      FROM limited_type WHERE limited_type.namespace = want.namespace AND limited_type.type = want.type
+    ) AS limited ON true
+    LEFT JOIN LATERAL (
+      SELECT true AS is_ours FROM limited_type
+      WHERE limited.is_exclusive AND limited_type.namespace = want.namespace AND limited_type.type = want.type
+      FOR UPDATE SKIP LOCKED
+    ) AS claim ON true
+    LEFT JOIN LATERAL (
       SELECT found.* FROM generate_series(${priorityMax}::int, 0, -1) AS level(priority)
       CROSS JOIN LATERAL (
         SELECT id, task.priority, extract(epoch FROM available_time)::float8 * 1000 AS available_ms, attempt FROM task
-        WHERE task.namespace = want.namespace AND task.type = want.type AND task.priority = level.priority
+        WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''
+          AND task.priority = level.priority
           AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now()
         ORDER BY available_time, id
         LIMIT want.tasks_max
         FOR UPDATE SKIP LOCKED
       ) AS found
+      WHERE limited.adopts IS NULL
       LIMIT want.tasks_max
-    ) AS due`;
+    ) AS due ON true
+    WHERE due.id IS NOT NULL OR limited.adopts IS NOT NULL`;
+  const due: DueTask[] = [];
+  const limited: LimitedType[] = [];
+  for (const row of rows) {
+    if (row.id !== null) due.push(row);
+    else limited.push({ ...row, isOurs: row.isOurs === true });
+  }
+  return { due, limited };
 }
 
 export interface NewLease {
@@ -47,6 +84,8 @@ export interface NewLease {
   readonly sessionId: string;
   /** Who holds the session. */
   readonly actor: string;
+  /** Whether it counts for a limit on concurrency. */
+  readonly counted: boolean;
 }
 
 /** A lease that was given, with what its worker needs. */
@@ -94,13 +133,17 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       ORDER BY id FOR KEY SHARE
     ), leased AS (
       UPDATE task SET state = 'RUNNING', attempt = attempt + 1, event_sequence = event_sequence + 1,
-        lease_id = item.lease_id, session_id = item.session_id, started_time = NULL, start_deadline = NULL,
+        lease_id = item.lease_id, session_id = item.session_id, counted = item.counted, started_time = NULL, start_deadline = NULL,
         run_deadline = now() + run_ms * interval '1 millisecond',
         heartbeat_deadline = now() + heartbeat_ms * interval '1 millisecond', progress_percent = NULL, progress_message = NULL
       FROM unnest(
         ${leases.map((lease) => lease.taskId)}::uuid[], ${leases.map((lease) => lease.leaseId)}::uuid[],
-        ${leases.map((lease) => lease.sessionId)}::uuid[], ${leases.map((lease) => lease.actor)}::text[]
-      ) AS item(id, lease_id, session_id, actor)
+        ${leases.map((lease) => lease.sessionId)}::uuid[], ${leases.map((lease) => lease.actor)}::text[],
+        ${sql.typed(
+          leases.map((lease) => lease.counted),
+          arrayTypeIds.boolean,
+        )}::boolean[]
+      ) AS item(id, lease_id, session_id, actor, counted)
       -- As text, so that only the primary key serves, and not an index of all that waits.
       WHERE task.id = item.id AND state::text = 'PENDING' AND paused_time IS NULL
         AND item.session_id IN (SELECT id FROM alive)

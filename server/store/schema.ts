@@ -1,8 +1,10 @@
 import { sql } from 'drizzle-orm';
 import {
   bigint,
+  boolean,
   check,
   customType,
+  doublePrecision,
   index,
   integer,
   jsonb,
@@ -18,6 +20,7 @@ import {
 import { eventKinds } from '../domain/lifecycle.ts';
 import type { RetryPolicy } from '../domain/retry.ts';
 import { taskStates } from '../domain/task-state.ts';
+import type { TypeLimits } from '../domain/type-limits.ts';
 
 const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
 const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
@@ -49,6 +52,8 @@ export const taskType = pgTable(
     totalMs: bigint('total_ms', { mode: 'number' }),
     priority: smallint('priority').notNull(),
     retentionMs: bigint('retention_ms', { mode: 'number' }).notNull(),
+    /** As they were applied; null is none. What a claim needs of them is in `limited_type`. */
+    limits: jsonb('limits').$type<TypeLimits>(),
     etag: text('etag').notNull(),
     createTime: instant('create_time').notNull().defaultNow(),
     updateTime: instant('update_time').notNull().defaultNow(),
@@ -78,6 +83,8 @@ export const task = pgTable(
     namespace: text('namespace').notNull(),
     type: text('type').notNull(),
     state: taskState('state').notNull(),
+    /** Whose turns and limits it counts for; empty without a key. */
+    limitKey: text('limit_key').notNull().default(''),
     priority: smallint('priority').notNull(),
     attempt: integer('attempt').notNull().default(0),
     attemptsMax: integer('attempts_max').notNull(),
@@ -111,6 +118,8 @@ export const task = pgTable(
     /** The current lease; kept after its report as a mark of who settled it. */
     leaseId: uuid('lease_id'),
     sessionId: uuid('session_id'),
+    /** Whether the current lease counts for a limit on concurrency. */
+    counted: boolean('counted').notNull().default(false),
     /** Null is the default policy. */
     retryPolicy: jsonb('retry_policy').$type<RetryPolicy>(),
     labels: jsonb('labels').$type<Record<string, string>>().notNull(),
@@ -128,10 +137,12 @@ export const task = pgTable(
     creator: text('creator').notNull(),
   },
   (table) => [
-    // The claim: the due tasks of one type and priority, oldest first.
+    // The claim: the due tasks of one type, key and priority, oldest first.
     index('task_pending')
-      .on(table.namespace, table.type, table.priority, table.availableTime, table.id)
+      .on(table.namespace, table.type, table.limitKey, table.priority, table.availableTime, table.id)
       .where(sql`state = 'PENDING' AND paused_time IS NULL`),
+    // What runs of a type with a limit on concurrency; empty without one.
+    index('task_counted').on(table.namespace, table.type, table.limitKey).where(sql`state = 'RUNNING' AND counted`),
     // The leases of a session, for its loss and its resume.
     index('task_running').on(table.sessionId).where(sql`state = 'RUNNING'`),
     // The next deadline of any kind.
@@ -156,6 +167,52 @@ export const task = pgTable(
       sql`(state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')) = (finished_time IS NOT NULL)`,
     ),
     check('task_priority_in_range', sql`priority BETWEEN 0 AND 9`),
+  ],
+);
+
+/**
+ * What a claim has to respect of the types whose tasks are not simply the next ones: those with a key, a limit on
+ * concurrency or a rate. All others have no row. A claim for a type with a limit holds its row, so that nodes claim
+ * one after the other.
+ */
+export const limitedType = pgTable(
+  'limited_type',
+  {
+    namespace: text('namespace').notNull(),
+    type: text('type').notNull(),
+    /** Whether its tasks may have keys: once true always true, because such tasks may wait for long. */
+    keyed: boolean('keyed').notNull(),
+    concurrencyMax: integer('concurrency_max'),
+    concurrencyPerKeyMax: integer('concurrency_per_key_max'),
+    /** Tokens that a second brings, and how many there may be. */
+    ratePerS: doublePrecision('rate_per_s'),
+    burst: doublePrecision('burst'),
+    keyRatePerS: doublePrecision('key_rate_per_s'),
+    keyBurst: doublePrecision('key_burst'),
+    /** What the bucket held at an instant; null is full. */
+    tokens: doublePrecision('tokens'),
+    refillTime: instant('refill_time'),
+    /** Since when leases of before count, too; null once all of them do. */
+    adoptTime: instant('adopt_time'),
+  },
+  (table) => [primaryKey({ columns: [table.namespace, table.type] })],
+);
+
+/** The buckets of keys that are not full; the others have no row. */
+export const keyBucket = pgTable(
+  'key_bucket',
+  {
+    namespace: text('namespace').notNull(),
+    type: text('type').notNull(),
+    limitKey: text('limit_key').notNull(),
+    tokens: doublePrecision('tokens').notNull(),
+    refillTime: instant('refill_time').notNull(),
+    /** When it is full again, and the row is of no more use. */
+    fullTime: instant('full_time').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.namespace, table.type, table.limitKey] }),
+    index('key_bucket_full').on(table.fullTime),
   ],
 );
 

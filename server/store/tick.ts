@@ -34,10 +34,16 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       (
         SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
         FROM (${allowedWants(sql, wants)}) AS want
+        -- Of a type with limits anything that waits: what of it is due, only a claim can say.
         WHERE EXISTS (
+          SELECT 1 FROM limited_type JOIN task USING (namespace, type)
+          WHERE limited_type.namespace = want.namespace AND limited_type.type = want.type
+            AND state = 'PENDING' AND paused_time IS NULL
+        ) OR EXISTS (
           SELECT 1 FROM generate_series(0, 9) AS level(priority) CROSS JOIN LATERAL (
             SELECT 1 FROM task
-            WHERE task.namespace = want.namespace AND task.type = want.type AND task.priority = level.priority
+            WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''
+              AND task.priority = level.priority
               AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now()
             ORDER BY available_time LIMIT 1
           ) AS found

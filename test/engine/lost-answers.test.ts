@@ -39,6 +39,7 @@ const type = {
     totalMs: null,
     priority: 4,
     retentionMs: retentionMsDefault,
+    limits: null,
   },
   retryPolicy: retryPolicyDefault,
 };

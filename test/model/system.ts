@@ -69,6 +69,7 @@ export async function startSystem(): Promise<System> {
         runMs: runDeadlineMsDefault,
         totalMs: hasTotal ? aDayMs : null,
         retentionMs: 3_600_000,
+        limits: null,
       },
       undefined,
     );

@@ -24,9 +24,9 @@ test('finds tasks by their key when statistics are older than the load', async (
 
     const leases = inserted
       .slice(0, 300)
-      .map(({ id }) => ({ taskId: id, leaseId: randomUUID(), sessionId, actor: '' }));
+      .map(({ id }) => ({ taskId: id, leaseId: randomUUID(), sessionId, actor: '', counted: false }));
     const leased = await run((statement) => leasePendingTasks(statement, leases));
-    const reports = leased.map(({ fence }) => ({ fence, sessionId, actor: '' }));
+    const reports = leased.map(({ fence }) => ({ fence, sessionId, actor: '', counted: false }));
     await run((statement) =>
       acceptCurrentLeases(
         statement,

@@ -22,7 +22,7 @@ test('locks tasks in one order, whatever the order of the reports', async () => 
     const inserted = await run((statement) => insertTasks(statement, Array(2_000).fill(newTask)));
     const leases = inserted
       .slice(0, 3)
-      .map(({ id }) => ({ taskId: id, leaseId: randomUUID(), sessionId, actor: 'test' }));
+      .map(({ id }) => ({ taskId: id, leaseId: randomUUID(), sessionId, actor: 'test', counted: false }));
     const leased = await run((statement) => leasePendingTasks(statement, leases));
     // In a table that is known to be large, each report's task is looked up by its key, in the order of the reports.
     await sql`ANALYZE task`;

@@ -6,6 +6,7 @@ import type { NewTask } from '../../server/store/insert-tasks.ts';
 export const newTask: NewTask = {
   namespace: 'default',
   type: 'store.test',
+  limitKey: '',
   priority: 4,
   attemptsMax: 5,
   availableTime: null,

@@ -8,6 +8,7 @@ import { namespaceOf } from './namespace.ts';
 import { deadlinesOf, retryPolicyOf, toRetryPolicy } from './policies.ts';
 import { type TaskTypeFacts, toTaskTypeStatus } from './task-type-status.ts';
 import { optionalMs, toDuration, toTimestamp } from './time.ts';
+import { toTypeLimits, typeLimitsOf } from './type-limits.ts';
 
 /** A task type with its defaults filled in. */
 export function taskTypeOf(message: TaskType): Omit<NewTaskType, 'etag'> {
@@ -29,6 +30,7 @@ export function taskTypeOf(message: TaskType): Omit<NewTaskType, 'etag'> {
     totalMs: totalMs ?? null,
     priority: message.priority ?? priorityDefault,
     retentionMs: optionalMs('task_type.retention', message.retention) ?? retentionMsDefault,
+    limits: typeLimitsOf('task_type.limits', message.limits),
   };
 }
 
@@ -59,6 +61,7 @@ export function toTaskType(row: TaskTypeRow, facts: TaskTypeFacts): TaskType {
   });
   if (row.inputSchema !== null) type.inputSchema = JSON.parse(row.inputSchema) as JsonObject;
   if (row.outputSchema !== null) type.outputSchema = JSON.parse(row.outputSchema) as JsonObject;
+  if (row.limits !== null) type.limits = toTypeLimits(row.limits);
   if (type.deadlines !== undefined) {
     if (row.startMs !== null) type.deadlines.start = toDuration(row.startMs);
     if (row.deliveryMs !== null) type.deadlines.delivery = toDuration(row.deliveryMs);

@@ -35,6 +35,7 @@ export function toTask(row: TaskSummary): Task {
     paused: row.pausedTime !== null,
     errorFingerprint: row.errorFingerprint ?? '',
     discarded: row.discardedTime !== null,
+    limitKey: row.limitKey,
   });
   if (row.error !== null) task.error = toTaskError(row.error);
   if (row.startedTime !== null) task.startedTime = toTimestamp(row.startedTime);
@@ -77,6 +78,7 @@ export function toSubmittedTask({ task, inserted }: Extract<Submitted, { kind: '
     idempotencyKey: task.idempotencyKey ?? '',
     eventSequence: 1,
     creator: task.creator,
+    limitKey: task.limitKey,
   });
 }
 

@@ -8,11 +8,38 @@ CREATE TABLE "idempotency_key" (
 	CONSTRAINT "idempotency_key_namespace_key_pk" PRIMARY KEY("namespace","key")
 );
 --> statement-breakpoint
+CREATE TABLE "key_bucket" (
+	"namespace" text NOT NULL,
+	"type" text NOT NULL,
+	"limit_key" text NOT NULL,
+	"tokens" double precision NOT NULL,
+	"refill_time" timestamp with time zone NOT NULL,
+	"full_time" timestamp with time zone NOT NULL,
+	CONSTRAINT "key_bucket_namespace_type_limit_key_pk" PRIMARY KEY("namespace","type","limit_key")
+);
+--> statement-breakpoint
+CREATE TABLE "limited_type" (
+	"namespace" text NOT NULL,
+	"type" text NOT NULL,
+	"keyed" boolean NOT NULL,
+	"concurrency_max" integer,
+	"concurrency_per_key_max" integer,
+	"rate_per_s" double precision,
+	"burst" double precision,
+	"key_rate_per_s" double precision,
+	"key_burst" double precision,
+	"tokens" double precision,
+	"refill_time" timestamp with time zone,
+	"adopt_time" timestamp with time zone,
+	CONSTRAINT "limited_type_namespace_type_pk" PRIMARY KEY("namespace","type")
+);
+--> statement-breakpoint
 CREATE TABLE "task" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"namespace" text NOT NULL,
 	"type" text NOT NULL,
 	"state" "task_state" NOT NULL,
+	"limit_key" text DEFAULT '' NOT NULL,
 	"priority" smallint NOT NULL,
 	"attempt" integer DEFAULT 0 NOT NULL,
 	"attempts_max" integer NOT NULL,
@@ -37,6 +64,7 @@ CREATE TABLE "task" (
 	"total_ms" bigint,
 	"lease_id" uuid,
 	"session_id" uuid,
+	"counted" boolean DEFAULT false NOT NULL,
 	"retry_policy" jsonb,
 	"labels" jsonb NOT NULL,
 	"input" "bytea" NOT NULL,
@@ -99,6 +127,7 @@ CREATE TABLE "task_type" (
 	"total_ms" bigint,
 	"priority" smallint NOT NULL,
 	"retention_ms" bigint NOT NULL,
+	"limits" jsonb,
 	"etag" text NOT NULL,
 	"create_time" timestamp with time zone DEFAULT now() NOT NULL,
 	"update_time" timestamp with time zone DEFAULT now() NOT NULL,
@@ -135,7 +164,9 @@ CREATE FUNCTION dstc_uuid7(at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE PA
     'hex')::uuid
   FROM (SELECT (extract(epoch FROM at) * 1000000)::bigint AS us) AS instant
 $$;--> statement-breakpoint
-CREATE INDEX "task_pending" ON "task" USING btree ("namespace","type","priority","available_time","id") WHERE state = 'PENDING' AND paused_time IS NULL;--> statement-breakpoint
+CREATE INDEX "key_bucket_full" ON "key_bucket" USING btree ("full_time");--> statement-breakpoint
+CREATE INDEX "task_pending" ON "task" USING btree ("namespace","type","limit_key","priority","available_time","id") WHERE state = 'PENDING' AND paused_time IS NULL;--> statement-breakpoint
+CREATE INDEX "task_counted" ON "task" USING btree ("namespace","type","limit_key") WHERE state = 'RUNNING' AND counted;--> statement-breakpoint
 CREATE INDEX "task_running" ON "task" USING btree ("session_id") WHERE state = 'RUNNING';--> statement-breakpoint
 CREATE INDEX "task_timer" ON "task" USING btree (LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline)) WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_cancelling" ON "task" USING btree ("session_id") WHERE state = 'RUNNING' AND cancel_deadline IS NOT NULL;--> statement-breakpoint

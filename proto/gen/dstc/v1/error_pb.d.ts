@@ -193,6 +193,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_UNIMPLEMENTED = 24;
    */
   UNIMPLEMENTED = 24,
+
+  /**
+   * RESOURCE_EXHAUSTED. As many tasks of the type wait as its limit allows; see RetryInfo.
+   *
+   * @generated from enum value: ERROR_REASON_QUEUE_FULL = 25;
+   */
+  QUEUE_FULL = 25,
 }
 
 /**

@@ -350,6 +350,13 @@ export declare type Task = Message<"dstc.v1.Task"> & {
    * @generated from field: bool discarded = 23;
    */
   discarded: boolean;
+
+  /**
+   * Whose turns and limits it counts for: see `LimitKey`. Empty without one.
+   *
+   * @generated from field: string limit_key = 25;
+   */
+  limitKey: string;
 };
 
 /**

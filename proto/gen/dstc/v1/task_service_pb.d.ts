@@ -972,7 +972,8 @@ export declare const TaskService: GenService<{
    * Submits one task. The answer comes after the commit. Safe to retry with an
    * idempotency key.
    * Errors: NOT_FOUND `TASK_TYPE_NOT_FOUND`, INVALID_ARGUMENT `INPUT_INVALID`,
-   * ALREADY_EXISTS `IDEMPOTENCY_CONFLICT`, RESOURCE_EXHAUSTED `PAYLOAD_TOO_LARGE`.
+   * ALREADY_EXISTS `IDEMPOTENCY_CONFLICT`, RESOURCE_EXHAUSTED `PAYLOAD_TOO_LARGE`,
+   * or `QUEUE_FULL` with RetryInfo when as many tasks of the type wait as may.
    *
    * @generated from rpc dstc.v1.TaskService.SubmitTask
    */

@@ -106,6 +106,13 @@ export declare type TaskType = Message<"dstc.v1.TaskType"> & {
   updateTime?: Timestamp | undefined;
 
   /**
+   * How much of its work may wait and run. Unset: as much as workers take.
+   *
+   * @generated from field: dstc.v1.TaskTypeLimits limits = 13;
+   */
+  limits?: TaskTypeLimits | undefined;
+
+  /**
    * How it stands now; set by the coordinator, and no part of what the etag is of.
    *
    * @generated from field: dstc.v1.TaskTypeStatus status = 14;
@@ -120,11 +127,179 @@ export declare type TaskType = Message<"dstc.v1.TaskType"> & {
 export declare const TaskTypeSchema: GenMessage<TaskType>;
 
 /**
+ * Bounds on the work of one type. They hold over all nodes together. A change acts
+ * on the next claim of every node, within a second.
+ *
+ * @generated from message dstc.v1.TaskTypeLimits
+ */
+export declare type TaskTypeLimits = Message<"dstc.v1.TaskTypeLimits"> & {
+  /**
+   * Whose turn it is: tasks of different keys take turns, and limits per key count
+   * by it. Within a key the order is priority, then age. Unset: all have the empty key.
+   *
+   * @generated from field: dstc.v1.LimitKey key = 1;
+   */
+  key?: LimitKey | undefined;
+
+  /**
+   * Tasks of the type that may run at the same time. 0 is no limit.
+   *
+   * @generated from field: int32 concurrency_max = 2;
+   */
+  concurrencyMax: number;
+
+  /**
+   * Tasks of one key that may run at the same time. 0 is no limit; needs `key`.
+   *
+   * @generated from field: int32 concurrency_per_key_max = 3;
+   */
+  concurrencyPerKeyMax: number;
+
+  /**
+   * How fast tasks of the type are leased. A retry is a lease, too.
+   *
+   * @generated from field: dstc.v1.Rate rate = 4;
+   */
+  rate?: Rate | undefined;
+
+  /**
+   * How fast tasks of one key are leased; needs `key`.
+   *
+   * @generated from field: dstc.v1.Rate rate_per_key = 5;
+   */
+  ratePerKey?: Rate | undefined;
+
+  /**
+   * Tasks of the type that may wait (PENDING and BLOCKED); SubmitTask answers
+   * RESOURCE_EXHAUSTED `QUEUE_FULL` when there are as many. 0 is no limit.
+   *
+   * @generated from field: int32 queue_max = 6;
+   */
+  queueMax: number;
+};
+
+/**
+ * Describes the message dstc.v1.TaskTypeLimits.
+ * Use `create(TaskTypeLimitsSchema)` to create a new message.
+ */
+export declare const TaskTypeLimitsSchema: GenMessage<TaskTypeLimits>;
+
+/**
+ * Where the key of a task comes from; it is set once, at submission. Texts, numbers
+ * and booleans are their own key; a longer one than 256 characters, and a list or an
+ * object, is kept as `sha256:` and the hash of its canonical JSON. What is missing or
+ * null is the empty key.
+ *
+ * @generated from message dstc.v1.LimitKey
+ */
+export declare type LimitKey = Message<"dstc.v1.LimitKey"> & {
+  /**
+   * Exactly one of them.
+   *
+   * @generated from oneof dstc.v1.LimitKey.source
+   */
+  source: {
+    /**
+     * The value of this label.
+     *
+     * @generated from field: string label = 1;
+     */
+    value: string;
+    case: "label";
+  } | {
+    /**
+     * What this JSON Pointer (RFC 6901) finds in a JSON input: `/customer/id`.
+     *
+     * @generated from field: string input_pointer = 2;
+     */
+    value: string;
+    case: "inputPointer";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message dstc.v1.LimitKey.
+ * Use `create(LimitKeySchema)` to create a new message.
+ */
+export declare const LimitKeySchema: GenMessage<LimitKey>;
+
+/**
+ * A token bucket: it holds `burst` tokens at most, gains `tasks` of them evenly over
+ * every `interval`, and each lease takes one.
+ *
+ * @generated from message dstc.v1.Rate
+ */
+export declare type Rate = Message<"dstc.v1.Rate"> & {
+  /**
+   * Leases in an interval.
+   *
+   * @generated from field: int32 tasks = 1;
+   */
+  tasks: number;
+
+  /**
+   * How long the interval is. Default 1 s.
+   *
+   * @generated from field: google.protobuf.Duration interval = 2;
+   */
+  interval?: Duration | undefined;
+
+  /**
+   * Leases that may come at once after a quiet time. 0 is as many as `tasks`.
+   *
+   * @generated from field: int32 burst = 3;
+   */
+  burst: number;
+};
+
+/**
+ * Describes the message dstc.v1.Rate.
+ * Use `create(RateSchema)` to create a new message.
+ */
+export declare const RateSchema: GenMessage<Rate>;
+
+/**
  * How a task type stands at the moment of the answer.
  *
  * @generated from message dstc.v1.TaskTypeStatus
  */
 export declare type TaskTypeStatus = Message<"dstc.v1.TaskTypeStatus"> & {
+  /**
+   * Tasks that wait (PENDING and BLOCKED), counted up to 10,000. This one and the next
+   * four are in GetTaskType only.
+   *
+   * @generated from field: int32 waiting = 1;
+   */
+  waiting: number;
+
+  /**
+   * Whether more wait than were counted.
+   *
+   * @generated from field: bool waiting_is_more = 2;
+   */
+  waitingIsMore: boolean;
+
+  /**
+   * Tasks that run, counted up to 10,000 or `concurrency_max` when that is more.
+   *
+   * @generated from field: int32 running = 3;
+   */
+  running: number;
+
+  /**
+   * Whether more run than were counted.
+   *
+   * @generated from field: bool running_is_more = 4;
+   */
+  runningIsMore: boolean;
+
+  /**
+   * Leases that `rate` allows at this moment; unset without a rate.
+   *
+   * @generated from field: optional double tokens = 5;
+   */
+  tokens?: number | undefined;
+
   /**
    * Set while the type is paused.
    *
