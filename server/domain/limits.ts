@@ -35,6 +35,13 @@ export const limits = {
   typePageSizeDefault: 100,
   sessionPageSizeDefault: 100,
   submitBatchMax: 1_000,
+  /** Tasks that one task depends on; the contract says so, too. */
+  dependenciesMax: 1_000,
+  /** The same for all tasks of one call together. */
+  dependenciesPerCallMax: 20_000,
+  dependencyPageSizeDefault: 100,
+  /** Outputs of dependencies in one answer; one that is larger comes alone. */
+  dependencyPageBytesMax: 2 * 1024 * 1024,
   /** Items that one group commit writes in one statement. */
   groupCommitItemsMax: 500,
   /** Payload bytes that one group commit writes in one statement. */

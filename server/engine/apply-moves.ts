@@ -58,6 +58,7 @@ export function announceMoves(wake: Wake, applied: readonly Applied[]): void {
       wake.taskDue.give({ namespace: task.namespace, type: task.type, inMs: delay ?? 0 });
     }
   }
+  if (moved.some(({ task, move }) => task.hasDependents && isFinal(move.to))) wake.dependencyEnded.give(undefined);
 }
 
 function decideCommand(command: TaskCommand): Applied {

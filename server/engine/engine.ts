@@ -3,12 +3,14 @@ import type { Database } from '../store/database.ts';
 import { type Accepts, createAccepts } from './accept.ts';
 import { type Control, createControl } from './control.ts';
 import { createDelivery } from './delivery.ts';
+import { createDependents, type Dependents } from './dependents.ts';
 import { createDispatch, type Dispatch } from './dispatch.ts';
 import { createGates, type Gates } from './gates.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
 import { createReports, type Reports } from './report.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 import { createSubmit, type Submit } from './submit.ts';
+import { createSubmitLinked, type SubmitLinked } from './submit-linked.ts';
 import { createTakeBacks } from './take-back.ts';
 import { createTaskTypes, type TaskTypes } from './task-types.ts';
 import { startTicker } from './ticker.ts';
@@ -29,6 +31,8 @@ export interface Engine {
   readonly gates: Gates;
   readonly submit: Submit;
   readonly control: Control;
+  readonly submitLinked: SubmitLinked;
+  readonly dependents: Dependents;
   readonly watch: Watch;
   readonly dispatch: Dispatch;
   readonly sessions: Sessions;
@@ -45,13 +49,13 @@ interface EngineDeps {
 
 export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
   const { wake, ...parts } = assembleEngine(deps, options);
-  const { dispatch, sessions, accepts, progress } = parts;
+  const { dispatch, sessions, accepts, progress, dependents } = parts;
   const ticker = startTicker({ ...deps, dispatch, sessions, wake, ...options });
   return {
     ...parts,
     async stop() {
       await ticker.stop();
-      await Promise.all([accepts.stop(), progress.stop()]);
+      await Promise.all([accepts.stop(), progress.stop(), dependents.stop()]);
     },
   };
 }
@@ -89,6 +93,8 @@ export function assembleEngine(
     gates: createGates({ database, wake, log }),
     submit: createSubmit({ database, types, wake, payloadBytesMax }),
     control: createControl({ database, types, wake, payloadBytesMax }),
+    submitLinked: createSubmitLinked({ database, types, wake, payloadBytesMax }),
+    dependents: createDependents({ database, wake, log }),
     watch: createWatch({ database, wake, log }),
     dispatch,
     sessions,

@@ -167,6 +167,7 @@ async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Pr
   const results = reports.map((report) => keys.has(keyOf(report)) && first.get(keyOf(report)) === report);
   const ended = reports.filter((_, index) => results[index]).map((report) => report.fence.taskId);
   deps.wake.tasksChanged.give({ ids: ended, ended: true });
+  if (recorded.some((success) => success.hasDependents)) deps.wake.dependencyEnded.give(undefined);
   return results;
 }
 

@@ -113,7 +113,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       namespace: who.namespace,
       principal: who.actor,
       node: deps.node,
-      secretHash: hashOf(claim.secret),
+      secretHash: secretHashOf(claim.secret),
     };
     const isLive = await deps.database.run((sql) => resumeSession(sql, row, deps.leaseMs));
     if (isLive) return;
@@ -132,7 +132,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   return {
     async create(info) {
       const secret = randomBytes(24).toString('base64url');
-      const row = { ...stored(info), node: deps.node, secretHash: hashOf(secret) };
+      const row = { ...stored(info), node: deps.node, secretHash: secretHashOf(secret) };
       const id = await deps.database.run((sql) => insertSession(sql, row, deps.leaseMs));
       return { sessionId: parseSessionId(id), secret };
     },
@@ -266,6 +266,6 @@ function stored(info: WorkerInfo) {
   };
 }
 
-function hashOf(secret: string): Uint8Array {
+export function secretHashOf(secret: string): Uint8Array {
   return createHash('sha256').update(secret).digest();
 }

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import type { Dependency } from '../domain/dependency.ts';
 import { DstcError } from '../domain/errors.ts';
 import { limits, retryPolicyDefault } from '../domain/limits.ts';
 import type { Payload } from '../domain/payload.ts';
 import type { RetryPolicy } from '../domain/retry.ts';
+import type { TaskState } from '../domain/task-state.ts';
 import type { Database } from '../store/database.ts';
 import { type InsertedTask, insertTasks, type NewTask, selectIdempotencyKeys } from '../store/insert-tasks.ts';
 import type { TaskTypeRow } from '../store/task-types.ts';
@@ -36,12 +38,14 @@ export interface Submission {
   readonly heartbeatMs: number | undefined;
   readonly runMs: number | undefined;
   readonly totalMs: number | undefined;
+  /** One that has any goes the way of `submit-linked.ts`. */
+  readonly dependencies: readonly Dependency[];
   readonly creator: string;
 }
 
 /** The task that was made, or the id of the one that its idempotency key had made. */
 export type Submitted =
-  | { readonly kind: 'inserted'; readonly task: NewTask; readonly inserted: InsertedTask }
+  | { readonly kind: 'inserted'; readonly task: NewTask; readonly inserted: InsertedTask; readonly state: TaskState }
   | { readonly kind: 'existed'; readonly id: string };
 
 export interface SubmitDeps {
@@ -70,19 +74,33 @@ export function createSubmit(deps: SubmitDeps): Submit {
   });
 
   return async (submission) => {
-    const { row } = await checkInput(deps, submission.namespace, submission.type, submission.input);
-    const task = newTask(submission, row);
+    const task = await prepareTask(deps, submission);
     const written = await commits.add(task);
-    if (written.kind === 'inserted') return { kind: 'inserted', task, inserted: written.inserted };
-    if (Buffer.compare(written.requestHash, task.requestHash ?? Buffer.of()) === 0) {
-      return { kind: 'existed', id: written.id };
-    }
-    throw new DstcError(
-      'IDEMPOTENCY_CONFLICT',
-      'the idempotency key was used with another request; use a key of its own for each task',
-      { metadata: { idempotency_key: task.idempotencyKey ?? '' } },
-    );
+    if (written.kind === 'inserted') return { kind: 'inserted', task, inserted: written.inserted, state: 'PENDING' };
+    if (isSameRequest(task, written.requestHash)) return { kind: 'existed', id: written.id };
+    throw idempotencyConflict(task);
   };
+}
+
+/** A submission with what its type lends it; throws when the type does not take it. */
+export async function prepareTask(
+  deps: Pick<SubmitDeps, 'types' | 'payloadBytesMax'>,
+  submission: Submission,
+): Promise<NewTask> {
+  const { row } = await checkInput(deps, submission.namespace, submission.type, submission.input);
+  return newTask(submission, row);
+}
+
+export function isSameRequest(task: NewTask, requestHash: Uint8Array): boolean {
+  return Buffer.compare(requestHash, task.requestHash ?? Buffer.of()) === 0;
+}
+
+export function idempotencyConflict(task: NewTask): DstcError {
+  return new DstcError(
+    'IDEMPOTENCY_CONFLICT',
+    'the idempotency key was used with another request; use a key of its own for each task',
+    { metadata: { idempotency_key: task.idempotencyKey ?? '' } },
+  );
 }
 
 function newTask(submission: Submission, type: TaskTypeRow): NewTask {
@@ -123,24 +141,24 @@ function requestHash(submission: Submission, { inputIdentity }: IdempotencyKey):
 
 async function writeTasks(deps: SubmitDeps, tasks: readonly NewTask[]): Promise<readonly Written[]> {
   const written = new Map<number, Written>();
-  for (const row of await deps.database.run((sql) => insertTasks(sql, tasks))) {
-    written.set(row.index, { kind: 'inserted', inserted: row });
-  }
-  hintAtDueTasks(deps.wake, tasks, written);
+  const inserted = await deps.database.run((sql) => insertTasks(sql, tasks));
+  for (const row of inserted) written.set(row.index, { kind: 'inserted', inserted: row });
+  hintAtDueTasks(deps.wake, tasks, inserted);
   if (written.size < tasks.length) await findExisting(deps, tasks, written);
   return tasks.map((_, index) => written.get(index) as Written);
 }
 
 /** One hint a type, for the task that is due first. */
-function hintAtDueTasks(wake: Wake, tasks: readonly NewTask[], written: ReadonlyMap<number, Written>): void {
+export function hintAtDueTasks(wake: Wake, tasks: readonly NewTask[], inserted: readonly InsertedTask[]): void {
   const first = new Map<string, { namespace: string; type: string; inMs: number }>();
-  tasks.forEach(({ namespace, type }, index) => {
-    const result = written.get(index);
-    if (result?.kind !== 'inserted') return;
+  for (const { index, dueInMs } of inserted) {
+    const task = tasks[index];
+    if (task === undefined || task.dependencies?.blocked) continue;
+    const { namespace, type } = task;
     const key = `${namespace}/${type}`;
     const earlier = first.get(key)?.inMs ?? Number.POSITIVE_INFINITY;
-    first.set(key, { namespace, type, inMs: Math.min(result.inserted.dueInMs, earlier) });
-  });
+    first.set(key, { namespace, type, inMs: Math.min(dueInMs, earlier) });
+  }
   for (const hint of first.values()) wake.taskDue.give(hint);
 }
 

@@ -72,6 +72,7 @@ async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
   const found = await deps.database.run((sql) => selectTick(sql, deps.dispatch.wants(), deps.sessions.ids()));
   deps.dispatch.due(found.due);
   for (const notice of found.cancels) deps.sessions.get(notice.sessionId)?.cancel([notice]);
+  if (found.hasEndedDependencies) deps.wake.dependencyEnded.give(undefined);
   if (found.hasExpiredSessions && outage.isOver()) while ((await sweepExpiredSessions(deps)) === limits.sweepBatchMax);
   if (found.hasOverdueTasks) while ((await sweepOverdueTasks(deps)) === limits.sweepBatchMax);
 }

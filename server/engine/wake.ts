@@ -11,6 +11,8 @@ export interface Wake {
   readonly leaseCancelled: Hint<CancelHint>;
   /** Tasks that were held up may be leased again, of one type or of the whole namespace. */
   readonly gateOpened: Hint<{ readonly namespace: string; readonly type: string | undefined }>;
+  /** A task has ended that others depend on. */
+  readonly dependencyEnded: Hint<undefined>;
 }
 
 export interface CancelHint {
@@ -33,6 +35,7 @@ export function createWake(): Wake {
     tasksChanged: createHint(),
     leaseCancelled: createHint(),
     gateOpened: createHint(),
+    dependencyEnded: createHint(),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { RetryPolicy } from '../domain/retry.ts';
+import { arrayTypeIds } from './array-types.ts';
 import { bytes } from './bytes.ts';
 import type { Sql } from './database.ts';
 
@@ -29,6 +30,12 @@ export interface NewTask {
   /** SHA-256 of what was asked for; null without a key. */
   readonly requestHash: Uint8Array | null;
   readonly creator: string;
+  /** Absent for a task that depends on nothing. */
+  readonly dependencies?: {
+    readonly count: number;
+    /** Whether it waits for any of them. */
+    readonly blocked: boolean;
+  };
 }
 
 export interface InsertedTask {
@@ -75,10 +82,16 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
           sql,
           tasks.map((t) => t.requestHash),
         )}::bytea[],
-        ${tasks.map((t) => t.creator)}::text[], ${tasks.map((t) => t.limitKey)}::text[]
+        ${tasks.map((t) => t.creator)}::text[], ${tasks.map((t) => t.limitKey)}::text[],
+        ${tasks.map((t) => t.dependencies?.count ?? 0)}::smallint[],
+        ${sql.typed(
+          tasks.map((t) => t.dependencies?.blocked === true),
+          arrayTypeIds.boolean,
+        )}::boolean[]
       ) WITH ORDINALITY AS i(
         namespace, type, priority, attempts_max, available_time, delay_ms, start_ms, run_ms, total_ms,
-        delivery_ms, heartbeat_ms, retry_policy, labels, input, input_content_type, idempotency_key, request_hash, creator, limit_key, ord)
+        delivery_ms, heartbeat_ms, retry_policy, labels, input, input_content_type, idempotency_key, request_hash, creator,
+        limit_key, dependency_count, blocked, ord)
     ), keyed AS (
       INSERT INTO idempotency_key (namespace, key, task_id, request_hash)
       SELECT namespace, idempotency_key, id, request_hash FROM item
@@ -88,18 +101,21 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
     ), inserted AS (
       INSERT INTO task (
         id, namespace, type, limit_key, state, priority, attempts_max, create_time, available_time, start_deadline,
-        total_deadline, start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator)
-      SELECT id, namespace, type, limit_key, 'PENDING', priority, attempts_max, now(), due,
-        due + start_ms * interval '1 millisecond', now() + total_ms * interval '1 millisecond',
+        total_deadline, start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator,
+        dependency_count)
+      SELECT id, namespace, type, limit_key, CASE WHEN blocked THEN 'BLOCKED' ELSE 'PENDING' END::task_state, priority,
+        attempts_max, now(), due,
+        -- Of a blocked task it begins when it is blocked no more.
+        CASE WHEN NOT blocked THEN due + start_ms * interval '1 millisecond' END, now() + total_ms * interval '1 millisecond',
         start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type,
-        idempotency_key, creator
+        idempotency_key, creator, dependency_count
       FROM item
       WHERE idempotency_key IS NULL OR id IN (SELECT task_id FROM keyed)
       ORDER BY ord
-      RETURNING id, namespace, type, creator, create_time, available_time
+      RETURNING id, namespace, type, state, creator, create_time, available_time
     ), recorded AS (
       INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor)
-      SELECT id, 1, namespace, type, 'submitted', 'PENDING', 0, creator FROM inserted
+      SELECT id, 1, namespace, type, 'submitted', state, 0, creator FROM inserted
     )
     SELECT item.ord::int - 1 AS index, inserted.id, extract(epoch FROM create_time)::float8 * 1000 AS create_ms,
       extract(epoch FROM inserted.available_time)::float8 * 1000 AS available_ms,

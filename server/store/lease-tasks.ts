@@ -102,6 +102,8 @@ export interface LeasedTask {
   readonly input: Uint8Array;
   readonly inputContentType: string;
   readonly checkpoint: Uint8Array | null;
+  /** How many tasks it depends on. */
+  readonly dependencyCount: number;
 }
 
 /**
@@ -125,6 +127,7 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       input: Uint8Array;
       input_content_type: string;
       checkpoint: Uint8Array | null;
+      dependency_count: number;
     }[]
   >`
     WITH alive AS MATERIALIZED (
@@ -153,7 +156,8 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       SELECT id, event_sequence, namespace, type, 'leased', 'RUNNING', attempt, actor, lease_id, session_id FROM leased
     )
     SELECT id, attempt, lease_id, session_id, namespace, type, priority, attempts_max, labels,
-      extract(epoch FROM create_time)::float8 * 1000 AS create_ms, run_ms, input, input_content_type, checkpoint
+      extract(epoch FROM create_time)::float8 * 1000 AS create_ms, run_ms, input, input_content_type, checkpoint,
+      dependency_count
     FROM leased`;
   return rows.map((row) => ({
     fence: { taskId: parseTaskId(row.id), attempt: row.attempt, leaseId: parseLeaseId(row.lease_id) },
@@ -168,5 +172,6 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     input: row.input,
     inputContentType: row.input_content_type,
     checkpoint: row.checkpoint,
+    dependencyCount: row.dependency_count,
   }));
 }

@@ -14,6 +14,8 @@ export interface LockedTask extends TaskFacts {
   readonly eventSequence: number;
   /** Null is the default policy. */
   readonly retryPolicy: RetryPolicy | null;
+  /** Whether other tasks are to hear of its end. */
+  readonly hasDependents: boolean;
 }
 
 /** A locked task with the deadline that has passed. */
@@ -37,13 +39,14 @@ interface LockedRow {
   readonly session_id: string | null;
   readonly event_sequence: number;
   readonly retry_policy: RetryPolicy | null;
+  readonly has_dependents: boolean;
 }
 
 const columns = (sql: Sql) => sql`
   task.id, task.namespace, task.type, task.state, task.started_time IS NOT NULL AS accepted,
   task.cancel_deadline IS NOT NULL AS cancel_requested, task.attempt, task.attempts_max, task.crashes,
   task.paused_time IS NOT NULL AS paused, task.discarded_time IS NOT NULL AS discarded, task.lease_id, task.session_id,
-  task.event_sequence, task.retry_policy`;
+  task.event_sequence, task.retry_policy, task.has_dependents`;
 
 /** Locks the RUNNING tasks whose fences are current, by primary key (see `Reporter`) and in its order. */
 export async function lockCurrentLeases(sql: Sql, reports: readonly Reporter[]): Promise<LockedTask[]> {
@@ -65,6 +68,13 @@ export async function lockTasks(sql: Sql, namespace: string, ids: readonly strin
   const rows = await sql<LockedRow[]>`
     SELECT ${columns(sql)} FROM task WHERE id = ANY(${ids}::uuid[]) AND namespace = ${namespace}
     ORDER BY id FOR UPDATE`;
+  return rows.map(lockedTask);
+}
+
+/** Locks tasks that were found in the database, by primary key and in its order. */
+export async function lockTasksOfAnyNamespace(sql: Sql, ids: readonly string[]): Promise<LockedTask[]> {
+  const rows = await sql<LockedRow[]>`
+    SELECT ${columns(sql)} FROM task WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR UPDATE`;
   return rows.map(lockedTask);
 }
 
@@ -114,5 +124,6 @@ function lockedTask(row: LockedRow): LockedTask {
     sessionId: row.session_id,
     eventSequence: row.event_sequence,
     retryPolicy: row.retry_policy,
+    hasDependents: row.has_dependents,
   };
 }

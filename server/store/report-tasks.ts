@@ -57,15 +57,19 @@ export interface Success extends Reporter {
   readonly acceptedAgoMs: number | null;
 }
 
+export interface RecordedSuccess extends Pick<Reporter, 'fence' | 'sessionId'> {
+  /** Whether other tasks are to hear of it. */
+  readonly hasDependents: boolean;
+}
+
 /**
  * Records results for fences that are current, by primary key, and writes an accept that is still outstanding with
  * them; answers with those that were recorded. One report of each fence.
  */
-export async function succeedCurrentLeases(
-  sql: Sql,
-  reports: readonly Success[],
-): Promise<Pick<Reporter, 'fence' | 'sessionId'>[]> {
-  const rows = await sql<{ id: string; attempt: number; lease_id: string; session_id: string }[]>`
+export async function succeedCurrentLeases(sql: Sql, reports: readonly Success[]): Promise<RecordedSuccess[]> {
+  const rows = await sql<
+    { id: string; attempt: number; lease_id: string; session_id: string; has_dependents: boolean }[]
+  >`
     WITH item AS MATERIALIZED (
       SELECT * FROM unnest(
         ${reports.map((r) => r.fence.taskId)}::uuid[], ${reports.map((r) => r.fence.attempt)}::int[],
@@ -90,7 +94,7 @@ export async function succeedCurrentLeases(
         event_sequence = before.event_sequence + CASE WHEN before.late_accept_ms IS NULL THEN 1 ELSE 2 END
       FROM before WHERE task.id = before.id
       RETURNING task.id, task.event_sequence, task.namespace, task.type, task.attempt, task.lease_id, task.session_id,
-        before.actor, before.late_accept_ms
+        task.has_dependents, before.actor, before.late_accept_ms
     ), recorded AS (
       INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id)
       SELECT id, event_sequence, namespace, type, 'succeeded'::task_event_kind, 'SUCCEEDED'::task_state, attempt, actor,
@@ -100,10 +104,11 @@ export async function succeedCurrentLeases(
       SELECT id, event_sequence - 1, namespace, type, 'started', 'RUNNING', attempt, actor, lease_id, session_id
       FROM succeeded WHERE late_accept_ms IS NOT NULL
     )
-    SELECT id, attempt, lease_id, session_id FROM succeeded`;
+    SELECT id, attempt, lease_id, session_id, has_dependents FROM succeeded`;
   return rows.map((row) => ({
     fence: { taskId: parseTaskId(row.id), attempt: row.attempt, leaseId: parseLeaseId(row.lease_id) },
     sessionId: row.session_id,
+    hasDependents: row.has_dependents,
   }));
 }
 

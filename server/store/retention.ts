@@ -1,8 +1,9 @@
 import type { Sql } from './database.ts';
 
 /**
- * Deletes tasks that ended longer ago than their type keeps them, with their idempotency keys; a bounded number, oldest
- * first for each type, by index `task_finished`. Answers with the number.
+ * Deletes tasks that ended longer ago than their type keeps them, with their idempotency keys and what they depend on; a
+ * bounded number, oldest first for each type, by index `task_finished`. What a task that has not ended depends on stays,
+ * because its worker may ask for the results. Answers with the number.
  */
 export async function deleteOutlivedTasks(sql: Sql, tasksMax: number): Promise<number> {
   const rows = await sql`
@@ -11,15 +12,20 @@ export async function deleteOutlivedTasks(sql: Sql, tasksMax: number): Promise<n
         SELECT id FROM task
         WHERE task.namespace = task_type.namespace AND task.type = task_type.name
           AND finished_time IS NOT NULL AND finished_time < now() - task_type.retention_ms * interval '1 millisecond'
+          AND NOT EXISTS (
+            SELECT 1 FROM task_dependency d JOIN task AS dependent ON dependent.id = d.task_id
+            WHERE d.depends_on = task.id AND dependent.finished_time IS NULL)
         ORDER BY finished_time LIMIT ${tasksMax}
         FOR UPDATE SKIP LOCKED
       ) AS old
       LIMIT ${tasksMax}
     ), deleted AS (
-      DELETE FROM task WHERE id IN (SELECT id FROM outlived) RETURNING namespace, idempotency_key
+      DELETE FROM task WHERE id IN (SELECT id FROM outlived) RETURNING id, namespace, idempotency_key, dependency_count
     ), freed AS (
       DELETE FROM idempotency_key AS k USING deleted
       WHERE k.namespace = deleted.namespace AND k.key = deleted.idempotency_key
+    ), released AS (
+      DELETE FROM task_dependency WHERE task_id IN (SELECT id FROM deleted WHERE dependency_count > 0)
     )
     SELECT FROM deleted`;
   return rows.count;

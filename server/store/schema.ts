@@ -17,6 +17,7 @@ import {
   timestamp,
   uuid,
 } from 'drizzle-orm/pg-core';
+import { dependencyPolicies } from '../domain/dependency.ts';
 import { eventKinds } from '../domain/lifecycle.ts';
 import type { RetryPolicy } from '../domain/retry.ts';
 import { taskStates } from '../domain/task-state.ts';
@@ -27,6 +28,7 @@ const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'd
 
 export const taskState = pgEnum('task_state', taskStates);
 export const taskEventKind = pgEnum('task_event_kind', eventKinds);
+export const dependencyPolicy = pgEnum('dependency_policy', dependencyPolicies);
 
 /** `dstc.v1.TaskError` as it is stored. */
 export interface StoredError {
@@ -135,6 +137,10 @@ export const task = pgTable(
     checkpoint: bytea('checkpoint'),
     idempotencyKey: text('idempotency_key'),
     creator: text('creator').notNull(),
+    /** How many tasks it depends on; see `task_dependency`. */
+    dependencyCount: smallint('dependency_count').notNull().default(0),
+    /** Whether its end, when it comes or has come, is still to be told to tasks that depend on it. */
+    hasDependents: boolean('has_dependents').notNull().default(false),
   },
   (table) => [
     // The claim: the due tasks of one type, key and priority, oldest first.
@@ -159,6 +165,8 @@ export const task = pgTable(
     index('task_dead_letter')
       .on(table.namespace, table.type, table.id)
       .where(sql`state = 'FAILED' AND discarded_time IS NULL`),
+    // Ends that dependents have not heard of; empty but for a moment. What ends a task puts it here by doing so.
+    index('task_ended_dependency').on(table.id).where(sql`has_dependents AND finished_time IS NOT NULL`),
     // Search by label; tasks without labels cost nothing.
     index('task_labels').using('gin', sql`labels jsonb_path_ops`).where(sql`labels <> '{}'::jsonb`),
     check('task_running_is_leased', sql`state <> 'RUNNING' OR (lease_id IS NOT NULL AND session_id IS NOT NULL)`),
@@ -213,6 +221,29 @@ export const keyBucket = pgTable(
   (table) => [
     primaryKey({ columns: [table.namespace, table.type, table.limitKey] }),
     index('key_bucket_full').on(table.fullTime),
+  ],
+);
+
+/** What a task depends on; lives as long as the task, and may outlive what it depends on. */
+export const taskDependency = pgTable(
+  'task_dependency',
+  {
+    taskId: uuid('task_id').notNull(),
+    /** In the submission, from 0. */
+    position: smallint('position').notNull(),
+    dependsOn: uuid('depends_on').notNull(),
+    policy: dependencyPolicy('policy').notNull(),
+    /** Until what it depends on has ended as the policy allows, or the policy has done what it says. */
+    waits: boolean('waits').notNull(),
+    /** Whether who submitted the task could read payloads of the other's type, so that its worker may. */
+    sharesOutput: boolean('shares_output').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.taskId, table.position] }),
+    // Who is to hear of an end, in the order in which tasks are locked; and whether anybody still needs a result.
+    index('task_dependency_dependents').on(table.dependsOn, table.waits, table.taskId),
+    // Whether a task waits for anything.
+    index('task_dependency_waiting').on(table.taskId).where(sql`waits`),
   ],
 );
 

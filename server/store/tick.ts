@@ -6,6 +6,8 @@ import type { CancelNotice } from './sessions.ts';
 export interface Tick {
   readonly hasExpiredSessions: boolean;
   readonly hasOverdueTasks: boolean;
+  /** Whether tasks have ended that others wait for, and nobody told them. */
+  readonly hasEndedDependencies: boolean;
   /** Those of the wanted queues that have a due task which may be leased. */
   readonly due: readonly { readonly namespace: string; readonly type: string }[];
   readonly cancels: readonly CancelNotice[];
@@ -20,6 +22,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
     {
       has_expired_sessions: boolean;
       has_overdue_tasks: boolean;
+      has_ended_dependencies: boolean;
       due: Tick['due'] | null;
       cancels: CancelNotice[] | null;
     }[]
@@ -31,6 +34,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
         WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING')
           AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) <= now()
       ) AS has_overdue_tasks,
+      EXISTS (SELECT 1 FROM task WHERE has_dependents AND finished_time IS NOT NULL) AS has_ended_dependencies,
       (
         SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
         FROM (${allowedWants(sql, wants)}) AS want
@@ -61,6 +65,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
   return {
     hasExpiredSessions: row.has_expired_sessions,
     hasOverdueTasks: row.has_overdue_tasks,
+    hasEndedDependencies: row.has_ended_dependencies,
     due: row.due ?? [],
     cancels: row.cancels ?? [],
   };

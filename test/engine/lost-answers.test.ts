@@ -72,7 +72,7 @@ function submission(key?: string) {
   const input = { data: new Uint8Array(), contentType: 'application/json' };
   const { namespace, name } = type;
   const idempotency = key === undefined ? undefined : { key, inputIdentity: input.data };
-  const who = { creator: 'test', labels: {}, delayMs: 0, idempotency };
+  const who = { creator: 'test', labels: {}, delayMs: 0, dependencies: [], idempotency };
   return { namespace, type: name, input, ...nothing, ...deadlines, ...who };
 }
 

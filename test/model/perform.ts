@@ -153,7 +153,7 @@ const input = { data: Buffer.of(1), contentType: 'text/plain' };
 
 function submission({ type, priority, delayed, key }: Extract<Action, { kind: 'submit' }>): Submission {
   return {
-    ...{ namespace, type, input, priority, labels: {}, creator: 'producer' },
+    ...{ namespace, type, input, priority, labels: {}, dependencies: [], creator: 'producer' },
     idempotency: key === undefined ? undefined : { key, inputIdentity: input.data },
     delayMs: delayed ? 3_600_000 : 0,
     ...{ availableTime: undefined, retryPolicy: undefined, startMs: undefined, deliveryMs: undefined },

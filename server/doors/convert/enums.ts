@@ -1,8 +1,10 @@
 import {
+  DependencyPolicy as DependencyPolicyProto,
   FailureKind as FailureKindProto,
   TaskEventKind as TaskEventKindProto,
   TaskState as TaskStateProto,
 } from '@dstc/contract/dstc/v1/task_pb';
+import type { DependencyPolicy } from '../../domain/dependency.ts';
 import type { EventKind } from '../../domain/lifecycle.ts';
 import type { TaskState } from '../../domain/task-state.ts';
 import type { StoredError } from '../../store/schema.ts';
@@ -60,3 +62,16 @@ export const failureKindOf = {
   [FailureKindProto.PERMANENT]: 'PERMANENT',
   [FailureKindProto.FATAL]: 'FATAL',
 } as const satisfies Record<FailureKindProto, StoredError['kind']>;
+
+export const toDependencyPolicy = {
+  cancel: DependencyPolicyProto.CANCEL,
+  continue: DependencyPolicyProto.CONTINUE,
+  block: DependencyPolicyProto.BLOCK,
+} as const satisfies Record<DependencyPolicy, DependencyPolicyProto>;
+
+export const dependencyPolicyOf = {
+  [DependencyPolicyProto.UNSPECIFIED]: 'cancel',
+  [DependencyPolicyProto.CANCEL]: 'cancel',
+  [DependencyPolicyProto.CONTINUE]: 'continue',
+  [DependencyPolicyProto.BLOCK]: 'block',
+} as const satisfies Record<DependencyPolicyProto, DependencyPolicy>;

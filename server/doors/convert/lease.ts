@@ -44,6 +44,7 @@ export function toAssignment(task: LeasedTask, wantsJson: boolean): Assignment {
     priority: task.priority,
     createTime: toTimestamp(task.createTime),
     runTimeout: toDuration(task.runMs),
+    dependencyCount: task.dependencyCount,
   });
   if (task.checkpoint !== null) assignment.checkpoint = task.checkpoint;
   return assignment;

@@ -1,5 +1,8 @@
-import type { SubmitTaskRequest } from '@dstc/contract/dstc/v1/task_service_pb';
+import type { SubmitTaskRequest, TaskDependency } from '@dstc/contract/dstc/v1/task_service_pb';
+import type { Dependency } from '../../domain/dependency.ts';
+import { parseTaskId } from '../../domain/ids.ts';
 import type { Submission } from '../../engine/submit.ts';
+import { dependencyPolicyOf } from './enums.ts';
 import { namespaceOf } from './namespace.ts';
 import { payloadIdentity, payloadOf } from './payload.ts';
 import { deadlinesOf, retryPolicyOf } from './policies.ts';
@@ -18,8 +21,16 @@ export function submissionOf(request: SubmitTaskRequest, creator: string): Submi
     labels: request.labels,
     retryPolicy: request.retryPolicy && retryPolicyOf('retry_policy', request.retryPolicy),
     ...deadlinesOf('deadlines', request.deadlines),
+    dependencies: request.dependencies.map(dependencyOf),
     creator,
   };
+}
+
+/** The contract's rules have seen that one of the two is set, and that an id is a UUID. */
+function dependencyOf({ task, onFailure }: TaskDependency): Dependency {
+  const policy = dependencyPolicyOf[onFailure];
+  if (task.case === 'requestIndex') return { requestIndex: task.value, policy };
+  return { taskId: parseTaskId(task.value ?? ''), policy };
 }
 
 function idempotencyOf({ idempotencyKey, input }: SubmitTaskRequest): Submission['idempotency'] {

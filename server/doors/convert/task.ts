@@ -64,12 +64,12 @@ export function toTaskWithPayloads(row: TaskRow, wantsJson: boolean): Task {
 }
 
 /** A task that was inserted just now, without reading it again. */
-export function toSubmittedTask({ task, inserted }: Extract<Submitted, { kind: 'inserted' }>): Task {
+export function toSubmittedTask({ task, inserted, state }: Extract<Submitted, { kind: 'inserted' }>): Task {
   return create(TaskSchema, {
     id: inserted.id,
     namespace: task.namespace,
     type: task.type,
-    state: toTaskState.PENDING,
+    state: toTaskState[state],
     priority: task.priority,
     labels: task.labels,
     attemptsMax: task.attemptsMax,
@@ -100,6 +100,6 @@ export function toTaskEvent(row: TaskEventRow): TaskEvent {
   return event;
 }
 
-function toTaskError(error: StoredError): TaskError {
+export function toTaskError(error: StoredError): TaskError {
   return create(TaskErrorSchema, { code: error.code, message: error.message, kind: toFailureKind[error.kind] });
 }

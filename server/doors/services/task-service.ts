@@ -1,84 +1,46 @@
-import { create } from '@bufbuild/protobuf';
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type { Task } from '@dstc/contract/dstc/v1/task_pb';
-import {
-  type SubmitTaskRequest,
-  SubmitTaskRequestSchema,
-  type SubmitTaskResult,
-  SubmitTaskResultSchema,
-  type TaskService,
-} from '@dstc/contract/dstc/v1/task_service_pb';
-import type { Logger } from 'pino';
-import { DstcError } from '../../domain/errors.ts';
+import type { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { parseTaskId } from '../../domain/ids.ts';
 import { limits } from '../../domain/limits.ts';
 import { isFinal } from '../../domain/task-state.ts';
 import type { Control } from '../../engine/control.ts';
-import type { Submit } from '../../engine/submit.ts';
 import type { Watch } from '../../engine/watch.ts';
-import type { Database } from '../../store/database.ts';
+import { selectDependencies } from '../../store/select-dependencies.ts';
 import { selectTaskEvents, selectTaskPage, type TaskRow } from '../../store/select-tasks.ts';
 import { callerOf } from '../context.ts';
+import { toDependency } from '../convert/dependency.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
-import { submissionOf } from '../convert/submission.ts';
-import { toSubmittedTask, toTask, toTaskEvent, toTaskWithPayloads } from '../convert/task.ts';
+import { toTask, toTaskEvent, toTaskWithPayloads } from '../convert/task.ts';
 import { taskFilterOf } from '../convert/task-filter.ts';
 import { optionalMs } from '../convert/time.ts';
 import { typeFilterOf } from '../convert/type-filter.ts';
-import { callErrorOf, toDstcError } from '../errors.ts';
-import { validateMessage } from '../validate.ts';
 import { awaitTask } from './await-task.ts';
 import { controlTask } from './control-task.ts';
-import { permittedTask, readableTask, taskSummary } from './find-task.ts';
+import { permittedTask, readableTask } from './find-task.ts';
+import { type SubmitTasksDeps, submitTask, submitTasks } from './submit-tasks.ts';
 import { watchTasks } from './watch-tasks.ts';
 
-export interface TaskServiceDeps {
-  readonly database: Database;
-  readonly submit: Submit;
+export interface TaskServiceDeps extends SubmitTasksDeps {
   readonly control: Control;
   readonly watch: Watch;
-  readonly log: Logger;
 }
 
 export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskService> {
-  async function submitOne(request: SubmitTaskRequest, context: HandlerContext) {
-    const caller = callerOf(context);
-    caller.require('submit', namespaceOf(request), request.type);
-    const submitted = await deps.submit(submissionOf(request, caller.principal.actor));
-    if (submitted.kind === 'inserted') return { task: toSubmittedTask(submitted), alreadyExisted: false };
-    const task = toTask(await taskSummary(deps, { namespace: request.namespace, id: submitted.id }));
-    return { task, alreadyExisted: true };
-  }
-
-  async function submitItem(
-    request: SubmitTaskRequest,
-    context: HandlerContext,
-  ): Promise<SubmitTaskResult | DstcError> {
-    try {
-      validateMessage(SubmitTaskRequestSchema, request);
-      const { task, alreadyExisted } = await submitOne(request, context);
-      return create(SubmitTaskResultSchema, { result: { case: 'task', value: task }, alreadyExisted });
-    } catch (error) {
-      return toDstcError(deps, error, { rpc: 'dstc.v1.TaskService/SubmitTasks' });
-    }
-  }
-
   return {
-    submitTask: submitOne,
+    submitTask: (request, context) => submitTask(deps, request, callerOf(context)),
 
     async submitTasks(request, context) {
-      const items = request.requests.map((item) => {
-        if (item.namespace === '') item.namespace = request.namespace;
-        return submitItem(item, context);
-      });
-      const outcomes = await Promise.all(items);
-      throwIfNoneWasTried(outcomes);
-      return { results: outcomes.map((outcome) => (outcome instanceof DstcError ? failedItem(outcome) : outcome)) };
+      for (const item of request.requests) if (item.namespace === '') item.namespace = request.namespace;
+      return { results: await submitTasks(deps, request.requests, callerOf(context)) };
     },
 
     async getTask(request, context) {
-      return { task: visible(await readableTask(deps, request, context), context) };
+      const row = await readableTask(deps, request, context);
+      const task = visible(row, context);
+      if (row.dependencyCount > 0) task.dependencies = await dependenciesOf(deps, row, context);
+      return { task };
     },
 
     async listTasks(request, context) {
@@ -140,16 +102,9 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
   };
 }
 
-/** A batch that met a closed door fails as a whole, so that callers wait and try again as they do with any call. */
-function throwIfNoneWasTried(outcomes: readonly (SubmitTaskResult | DstcError)[]): void {
-  const closed = outcomes.filter(
-    (outcome) => outcome instanceof DstcError && (outcome.code === 'UNAVAILABLE' || outcome.reason === 'OVERLOADED'),
-  );
-  if (closed.length === outcomes.length) throw closed[0];
-}
-
-function failedItem(error: DstcError): SubmitTaskResult {
-  return create(SubmitTaskResultSchema, { result: { case: 'error', value: callErrorOf(error) } });
+async function dependenciesOf({ database }: TaskServiceDeps, { id, namespace }: TaskRow, context: HandlerContext) {
+  const rows = await database.run((sql) => selectDependencies(sql, id));
+  return rows.map((row) => toDependency(row, (type) => callerOf(context).may('read', namespace, type)));
 }
 
 /** With payloads for callers that may read them. */

@@ -13,6 +13,7 @@ import { fenceOf, toAssignment, toCancel, toReconciled } from '../convert/lease.
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
 import { optionalMs, toDuration, toTimestamp } from '../convert/time.ts';
+import { dependencyResults } from '../worker/dependency-results.ts';
 import { leaseOnce } from '../worker/lease-once.ts';
 import type { ReportSource } from '../worker/reports.ts';
 import { type WorkDeps, work } from '../worker/work.ts';
@@ -96,6 +97,8 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
       const { cancels } = await deps.database.run((sql) => selectTick(sql, [], [source.sessionId]));
       return { leaseDuration, reconciled: verdicts.map(toReconciled), cancels: cancels.map(toCancel) };
     },
+
+    getDependencyResults: (request, context) => dependencyResults(deps, request, context),
 
     async listWorkers(request, context) {
       const namespace = namespaceOf(request);

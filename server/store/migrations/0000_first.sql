@@ -1,3 +1,4 @@
+CREATE TYPE "public"."dependency_policy" AS ENUM('cancel', 'continue', 'block');--> statement-breakpoint
 CREATE TYPE "public"."task_event_kind" AS ENUM('submitted', 'unblocked', 'leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'lease_lost', 'cancel_requested', 'cancelled', 'paused', 'resumed', 'skipped', 'redriven', 'discarded');--> statement-breakpoint
 CREATE TYPE "public"."task_state" AS ENUM('BLOCKED', 'PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED');--> statement-breakpoint
 CREATE TABLE "idempotency_key" (
@@ -78,9 +79,21 @@ CREATE TABLE "task" (
 	"checkpoint" "bytea",
 	"idempotency_key" text,
 	"creator" text NOT NULL,
+	"dependency_count" smallint DEFAULT 0 NOT NULL,
+	"has_dependents" boolean DEFAULT false NOT NULL,
 	CONSTRAINT "task_running_is_leased" CHECK (state <> 'RUNNING' OR (lease_id IS NOT NULL AND session_id IS NOT NULL)),
 	CONSTRAINT "task_final_is_finished" CHECK ((state IN ('SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED')) = (finished_time IS NOT NULL)),
 	CONSTRAINT "task_priority_in_range" CHECK (priority BETWEEN 0 AND 9)
+);
+--> statement-breakpoint
+CREATE TABLE "task_dependency" (
+	"task_id" uuid NOT NULL,
+	"position" smallint NOT NULL,
+	"depends_on" uuid NOT NULL,
+	"policy" "dependency_policy" NOT NULL,
+	"waits" boolean NOT NULL,
+	"shares_output" boolean NOT NULL,
+	CONSTRAINT "task_dependency_task_id_position_pk" PRIMARY KEY("task_id","position")
 );
 --> statement-breakpoint
 CREATE TABLE "task_event" (
@@ -172,5 +185,8 @@ CREATE INDEX "task_timer" ON "task" USING btree (LEAST(start_deadline, run_deadl
 CREATE INDEX "task_cancelling" ON "task" USING btree ("session_id") WHERE state = 'RUNNING' AND cancel_deadline IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_finished" ON "task" USING btree ("namespace","type","finished_time") WHERE finished_time IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_dead_letter" ON "task" USING btree ("namespace","type","id") WHERE state = 'FAILED' AND discarded_time IS NULL;--> statement-breakpoint
+CREATE INDEX "task_ended_dependency" ON "task" USING btree ("id") WHERE has_dependents AND finished_time IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_labels" ON "task" USING gin (labels jsonb_path_ops) WHERE labels <> '{}'::jsonb;--> statement-breakpoint
+CREATE INDEX "task_dependency_dependents" ON "task_dependency" USING btree ("depends_on","waits","task_id");--> statement-breakpoint
+CREATE INDEX "task_dependency_waiting" ON "task_dependency" USING btree ("task_id") WHERE waits;--> statement-breakpoint
 CREATE INDEX "worker_session_expire" ON "worker_session" USING btree ("expire_time");

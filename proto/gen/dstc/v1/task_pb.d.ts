@@ -184,6 +184,56 @@ export declare type TaskProgress = Message<"dstc.v1.TaskProgress"> & {
 export declare const TaskProgressSchema: GenMessage<TaskProgress>;
 
 /**
+ * A task that another one depends on, as it is now.
+ *
+ * @generated from message dstc.v1.Dependency
+ */
+export declare type Dependency = Message<"dstc.v1.Dependency"> & {
+  /**
+   * Which.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * What happens when it does not succeed.
+   *
+   * @generated from field: dstc.v1.DependencyPolicy on_failure = 2;
+   */
+  onFailure: DependencyPolicy;
+
+  /**
+   * Whether it is still waited for. Without, it has ended as the policy allows, or
+   * what the policy says has happened.
+   *
+   * @generated from field: bool waiting = 3;
+   */
+  waiting: boolean;
+
+  /**
+   * The name of its task type. Empty, as is the state, for callers that may not read
+   * it, and once it has outlived its retention.
+   *
+   * @generated from field: string task_type = 4;
+   */
+  taskType: string;
+
+  /**
+   * Where it is in its life.
+   *
+   * @generated from field: dstc.v1.TaskState state = 5;
+   */
+  state: TaskState;
+};
+
+/**
+ * Describes the message dstc.v1.Dependency.
+ * Use `create(DependencySchema)` to create a new message.
+ */
+export declare const DependencySchema: GenMessage<Dependency>;
+
+/**
  * One unit of work of one task type.
  *
  * @generated from message dstc.v1.Task
@@ -350,6 +400,13 @@ export declare type Task = Message<"dstc.v1.Task"> & {
    * @generated from field: bool discarded = 23;
    */
   discarded: boolean;
+
+  /**
+   * What it depends on, in the order of its submission. Only in GetTask.
+   *
+   * @generated from field: repeated dstc.v1.Dependency dependencies = 24;
+   */
+  dependencies: Dependency[];
 
   /**
    * Whose turns and limits it counts for: see `LimitKey`. Empty without one.
@@ -569,6 +626,47 @@ export enum FailureKind {
  * Describes the enum dstc.v1.FailureKind.
  */
 export declare const FailureKindSchema: GenEnum<FailureKind>;
+
+/**
+ * What becomes of a task when one that it depends on ends without success: FAILED or
+ * CANCELLED. SUCCEEDED and SKIPPED are success.
+ *
+ * @generated from enum dstc.v1.DependencyPolicy
+ */
+export enum DependencyPolicy {
+  /**
+   * Taken as DEPENDENCY_POLICY_CANCEL.
+   *
+   * @generated from enum value: DEPENDENCY_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is CANCELLED, which is final.
+   *
+   * @generated from enum value: DEPENDENCY_POLICY_CANCEL = 1;
+   */
+  CANCEL = 1,
+
+  /**
+   * It goes on as if the other had succeeded.
+   *
+   * @generated from enum value: DEPENDENCY_POLICY_CONTINUE = 2;
+   */
+  CONTINUE = 2,
+
+  /**
+   * It stays BLOCKED: once the other is redriven and succeeds, or is skipped, it goes on.
+   *
+   * @generated from enum value: DEPENDENCY_POLICY_BLOCK = 3;
+   */
+  BLOCK = 3,
+}
+
+/**
+ * Describes the enum dstc.v1.DependencyPolicy.
+ */
+export declare const DependencyPolicySchema: GenEnum<DependencyPolicy>;
 
 /**
  * What happened to a task.

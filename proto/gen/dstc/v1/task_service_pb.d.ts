@@ -8,7 +8,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Payload } from "./payload_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Deadlines, RetryPolicy, Task, TaskEvent, TaskState } from "./task_pb.js";
+import type { Deadlines, DependencyPolicy, RetryPolicy, Task, TaskEvent, TaskState } from "./task_pb.js";
 import type { ErrorReason } from "./error_pb.js";
 
 /**
@@ -92,6 +92,14 @@ export declare type SubmitTaskRequest = Message<"dstc.v1.SubmitTaskRequest"> & {
    * @generated from field: dstc.v1.Deadlines deadlines = 10;
    */
   deadlines?: Deadlines | undefined;
+
+  /**
+   * Tasks of the same namespace that come first: the task is BLOCKED until each of
+   * them has ended as its policy allows. At most 1,000, and 20,000 in one call.
+   *
+   * @generated from field: repeated dstc.v1.TaskDependency dependencies = 11;
+   */
+  dependencies: TaskDependency[];
 };
 
 /**
@@ -99,6 +107,50 @@ export declare type SubmitTaskRequest = Message<"dstc.v1.SubmitTaskRequest"> & {
  * Use `create(SubmitTaskRequestSchema)` to create a new message.
  */
 export declare const SubmitTaskRequestSchema: GenMessage<SubmitTaskRequest>;
+
+/**
+ * A task that comes before another one.
+ *
+ * @generated from message dstc.v1.TaskDependency
+ */
+export declare type TaskDependency = Message<"dstc.v1.TaskDependency"> & {
+  /**
+   * Which.
+   *
+   * @generated from oneof dstc.v1.TaskDependency.task
+   */
+  task: {
+    /**
+     * A task that is there already, in whatever state.
+     *
+     * @generated from field: string task_id = 1;
+     */
+    value: string;
+    case: "taskId";
+  } | {
+    /**
+     * The index of another request of the same SubmitTasks call, before or after
+     * this one.
+     *
+     * @generated from field: int32 request_index = 2;
+     */
+    value: number;
+    case: "requestIndex";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * What happens when it does not succeed.
+   *
+   * @generated from field: dstc.v1.DependencyPolicy on_failure = 3;
+   */
+  onFailure: DependencyPolicy;
+};
+
+/**
+ * Describes the message dstc.v1.TaskDependency.
+ * Use `create(TaskDependencySchema)` to create a new message.
+ */
+export declare const TaskDependencySchema: GenMessage<TaskDependency>;
 
 /**
  * The task that was made.
@@ -974,6 +1026,8 @@ export declare const TaskService: GenService<{
    * Errors: NOT_FOUND `TASK_TYPE_NOT_FOUND`, INVALID_ARGUMENT `INPUT_INVALID`,
    * ALREADY_EXISTS `IDEMPOTENCY_CONFLICT`, RESOURCE_EXHAUSTED `PAYLOAD_TOO_LARGE`,
    * or `QUEUE_FULL` with RetryInfo when as many tasks of the type wait as may.
+   * A dependency that is not there, or that the caller may not read, is
+   * INVALID_ARGUMENT `FIELD_INVALID` with the field `dependencies[2].task_id`.
    *
    * @generated from rpc dstc.v1.TaskService.SubmitTask
    */
@@ -985,6 +1039,8 @@ export declare const TaskService: GenService<{
   /**
    * Submits up to 1,000 tasks. Each item succeeds or fails on its own; the result
    * at an index belongs to the request at that index, with the errors of SubmitTask.
+   * Requests may depend on each other: those that do are committed together, and one
+   * whose dependency is refused is refused, too, as are those that form a cycle.
    * The call itself fails when no item could be tried: while Postgres is away, or the
    * node has as much work as it can hold.
    *

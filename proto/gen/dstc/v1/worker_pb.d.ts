@@ -634,6 +634,13 @@ export declare type Assignment = Message<"dstc.v1.Assignment"> & {
    * @generated from field: bytes checkpoint = 9;
    */
   checkpoint: Uint8Array;
+
+  /**
+   * How many tasks it depends on; GetDependencyResults has what became of them.
+   *
+   * @generated from field: int32 dependency_count = 11;
+   */
+  dependencyCount: number;
 };
 
 /**

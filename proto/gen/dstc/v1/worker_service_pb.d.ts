@@ -8,6 +8,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Accepted, Assignment, Assignments, CancelAcknowledged, Cancels, Cancels_Item, Credentials, CredentialsNeeded, Demand, Drain, Draining, Failed, Hello, LeaseRef, Ping, Pong, Progress, Reconciled, Reconciled_Item, Released, Settled, Settlement, Succeeded, Welcome, WorkerSession } from "./worker_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
+import type { TaskError, TaskState } from "./task_pb.js";
+import type { Payload } from "./payload_pb.js";
 
 /**
  * Describes the file dstc/v1/worker_service.proto.
@@ -466,6 +468,139 @@ export declare type ExtendLeasesResponse = Message<"dstc.v1.ExtendLeasesResponse
 export declare const ExtendLeasesResponseSchema: GenMessage<ExtendLeasesResponse>;
 
 /**
+ * Whose dependencies.
+ *
+ * @generated from message dstc.v1.GetDependencyResultsRequest
+ */
+export declare type GetDependencyResultsRequest = Message<"dstc.v1.GetDependencyResultsRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * From Welcome or LeaseTasksResponse. Reading does not renew it.
+   *
+   * @generated from field: dstc.v1.SessionRef session = 2;
+   */
+  session?: SessionRef | undefined;
+
+  /**
+   * A lease that the session holds now.
+   *
+   * @generated from field: dstc.v1.LeaseRef lease = 3;
+   */
+  lease?: LeaseRef | undefined;
+
+  /**
+   * At most this many; 0 means 100, 1,000 at most. A page ends earlier when its
+   * outputs would be large.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.GetDependencyResultsRequest.
+ * Use `create(GetDependencyResultsRequestSchema)` to create a new message.
+ */
+export declare const GetDependencyResultsRequestSchema: GenMessage<GetDependencyResultsRequest>;
+
+/**
+ * A page of results.
+ *
+ * @generated from message dstc.v1.GetDependencyResultsResponse
+ */
+export declare type GetDependencyResultsResponse = Message<"dstc.v1.GetDependencyResultsResponse"> & {
+  /**
+   * In the order of the submission's dependencies.
+   *
+   * @generated from field: repeated dstc.v1.DependencyResult results = 1;
+   */
+  results: DependencyResult[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.GetDependencyResultsResponse.
+ * Use `create(GetDependencyResultsResponseSchema)` to create a new message.
+ */
+export declare const GetDependencyResultsResponseSchema: GenMessage<GetDependencyResultsResponse>;
+
+/**
+ * What became of a task that another one depends on.
+ *
+ * @generated from message dstc.v1.DependencyResult
+ */
+export declare type DependencyResult = Message<"dstc.v1.DependencyResult"> & {
+  /**
+   * Which.
+   *
+   * @generated from field: string task_id = 1;
+   */
+  taskId: string;
+
+  /**
+   * The name of its task type; empty once it has outlived its retention.
+   *
+   * @generated from field: string task_type = 2;
+   */
+  taskType: string;
+
+  /**
+   * SUCCEEDED, SKIPPED, FAILED or CANCELLED; a FAILED one that was redriven meanwhile may
+   * be in another state. Unspecified once it has outlived its retention.
+   *
+   * @generated from field: dstc.v1.TaskState state = 3;
+   */
+  state: TaskState;
+
+  /**
+   * What its worker returned, if it SUCCEEDED.
+   *
+   * @generated from field: dstc.v1.Payload output = 4;
+   */
+  output?: Payload | undefined;
+
+  /**
+   * Whether there is an output that is not shown: who submitted the dependent task could
+   * not read payloads of this type.
+   *
+   * @generated from field: bool output_withheld = 5;
+   */
+  outputWithheld: boolean;
+
+  /**
+   * Its last failure, if it did not succeed.
+   *
+   * @generated from field: dstc.v1.TaskError error = 6;
+   */
+  error?: TaskError | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.DependencyResult.
+ * Use `create(DependencyResultSchema)` to create a new message.
+ */
+export declare const DependencyResultSchema: GenMessage<DependencyResult>;
+
+/**
  * Which workers.
  *
  * @generated from message dstc.v1.ListWorkersRequest
@@ -583,6 +718,19 @@ export declare const WorkerService: GenService<{
     methodKind: "unary";
     input: typeof ExtendLeasesRequestSchema;
     output: typeof ExtendLeasesResponseSchema;
+  },
+  /**
+   * What became of the tasks that a leased task depends on, in the order of its
+   * submission. Only for the worker that holds the lease, with or without a stream.
+   * Errors: FAILED_PRECONDITION `LEASE_LOST`, also for a task, a lease or a session that
+   * is not the caller's; INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+   *
+   * @generated from rpc dstc.v1.WorkerService.GetDependencyResults
+   */
+  getDependencyResults: {
+    methodKind: "unary";
+    input: typeof GetDependencyResultsRequestSchema;
+    output: typeof GetDependencyResultsResponseSchema;
   },
   /**
    * Lists the worker sessions of a namespace, oldest first.
