@@ -60,6 +60,8 @@ export type Action =
   | { readonly kind: 'acknowledge'; readonly ref: LeaseRef; readonly before: Before }
   | { readonly kind: 'undeliver'; readonly ref: LeaseRef }
   | { readonly kind: 'order'; readonly command: ControlCommand; readonly task: string; readonly redrive: Redrive }
+  /** Of a type, or of all of them. */
+  | { readonly kind: 'hold up' | 'let go'; readonly type: string | 'every type' }
   | { readonly kind: 'open session'; readonly name: string }
   | { readonly kind: 'resume session'; readonly session: string; readonly secretIsRight: boolean }
   /** The worker names the leases that it thinks it holds. */

@@ -16,6 +16,8 @@ const weights = {
   acknowledge: 4,
   undeliver: 4,
   order: 16,
+  'hold up': 2,
+  'let go': 4,
   'open session': 4,
   'resume session': 3,
   reconcile: 3,
@@ -115,6 +117,9 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
       const deadline = pick(task === undefined ? [] : roll % 5 === 0 ? deadlines : [...task.deadlines], how);
       return task === undefined || deadline === undefined ? undefined : { kind, task: task.name, deadline };
     }
+    case 'hold up':
+    case 'let go':
+      return { kind, type: pick(['plain', 'timed', 'every type'], how) ?? 'plain' };
     case 'open session':
       return { kind, name: `session ${newName}` };
     case 'sweep sessions':

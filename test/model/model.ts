@@ -13,12 +13,14 @@ export interface Model {
   /** Those that were not swept yet. */
   readonly sessions: Map<string, { alive: boolean }>;
   readonly keys: Map<string, { readonly task: string; readonly request: string }>;
+  /** Types that are held up; `every type` is all of them. */
+  readonly heldUp: Set<string>;
   /** Counts actions: a later one makes tasks due behind those of an earlier one. */
   clock: number;
 }
 
 export function emptyModel(): Model {
-  return { tasks: new Map(), sessions: new Map(), keys: new Map(), clock: 0 };
+  return { tasks: new Map(), sessions: new Map(), keys: new Map(), heldUp: new Set(), clock: 0 };
 }
 
 /**
@@ -64,6 +66,12 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
       const { attemptsMax: attempts } = typeOf(task.type);
       return does.obey(task, action.command, { due, attempts, deadlines: deadlinesAtFirst(task.type), withInput });
     }
+    case 'hold up':
+      model.heldUp.add(action.type);
+      return 'done';
+    case 'let go':
+      model.heldUp.delete(action.type);
+      return 'done';
     case 'open session':
       model.sessions.set(action.name, { alive: true });
       return 'opened';
@@ -154,7 +162,8 @@ function typeOf(type: string): ModelType {
 }
 
 function claim(model: Model, { session, room }: Extract<Action, { kind: 'claim' }>, took?: readonly string[]): Answer {
-  const possible = model.sessions.get(session)?.alive === true ? line(model) : [];
+  const isOpen = ({ type }: ModelTask) => !model.heldUp.has(type) && !model.heldUp.has('every type');
+  const possible = model.sessions.get(session)?.alive === true ? line(model).filter(isOpen) : [];
   const given = took === undefined ? possible.slice(0, room) : possible.filter(({ name }) => took.includes(name));
   for (const task of given) does.lease(task, session, typeOf(task.type).hasHeartbeat);
   return given.map(({ name, attempt, checkpoint }) => `${name} attempt ${attempt} from ${checkpoint}`).toSorted();

@@ -97,6 +97,13 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
       });
       return () => 'done';
     }
+    case 'hold up':
+    case 'let go': {
+      const type = action.type === 'every type' ? '' : action.type;
+      const change = { namespace, type, actor: 'operator', reason: '' };
+      await (action.kind === 'hold up' ? engine.gates.pause(change) : engine.gates.resume(change));
+      return () => 'done';
+    }
     case 'open session': {
       const { sessionId, secret } = await engine.sessions.create(workerInfo(1));
       sessions.add(action.name, sessionId);

@@ -5,9 +5,10 @@ import { DstcError } from '../../server/domain/errors.ts';
 import { type Fence, parseLeaseId, parseSessionId, parseTaskId, type SessionId } from '../../server/domain/ids.ts';
 import { retryPolicyDefault, runDeadlineMsDefault } from '../../server/domain/limits.ts';
 import { assembleEngine } from '../../server/engine/engine.ts';
-import { type Database, openDatabase } from '../../server/store/database.ts';
+import { openDatabase } from '../../server/store/database.ts';
 import type { LeasedTask } from '../../server/store/lease-tasks.ts';
 import { createTestDatabase } from '../setup/database.ts';
+import { type HoldableDatabase, holdable } from '../setup/holdable-database.ts';
 import type { LeaseRef } from './action.ts';
 import { finalCode, modelTypes } from './types.ts';
 import type { Names } from './view.ts';
@@ -29,7 +30,7 @@ export interface System {
 
 export interface Node {
   readonly engine: ReturnType<typeof assembleEngine>;
-  readonly database: Database;
+  readonly database: HoldableDatabase;
 }
 
 interface Given {
@@ -52,7 +53,7 @@ const aDayMs = 24 * 3_600_000;
 export async function startSystem(): Promise<System> {
   const testDatabase = await createTestDatabase();
   const nodes = ['one', 'other'].map((node): Node => {
-    const database = openDatabase({ url: testDatabase.url, connections: 4, applicationName: node });
+    const database = holdable(openDatabase({ url: testDatabase.url, connections: 4, applicationName: node }));
     // Sessions and leases end when the test says so.
     const options = { node, leaseMs: aDayMs, payloadBytesMax, historyDays: 1 };
     return { database, engine: assembleEngine({ database, log: pino({ level: 'silent' }) }, options) };
@@ -82,7 +83,7 @@ export async function startSystem(): Promise<System> {
     names: { task: tasks.name, session: sessions.name },
     async clear() {
       for (const part of [tasks, sessions, secrets, fences]) part.clear();
-      for (const table of ['task', 'task_event', 'worker_session', 'idempotency_key'])
+      for (const table of ['task', 'task_event', 'worker_session', 'idempotency_key', 'task_gate'])
         await sql`DELETE FROM ${sql(table)}`;
     },
     async close() {

@@ -10,6 +10,7 @@ export interface View {
   /** What idempotency keys have made. */
   readonly keys: Readonly<Record<string, string>>;
   readonly line: readonly string[];
+  readonly heldUp: readonly string[];
 }
 
 export interface TaskView {
@@ -50,7 +51,7 @@ export function viewOfModel(model: Model): View {
   const sessions: Record<string, 'alive' | 'expired'> = {};
   for (const [name, { alive }] of model.sessions) sessions[name] = alive ? 'alive' : 'expired';
   const keys = Object.fromEntries([...model.keys].map(([key, { task }]) => [key, task]));
-  return { tasks, sessions, keys, line: line(model).map(({ name }) => name) };
+  return { tasks, sessions, keys, line: line(model).map(({ name }) => name), heldUp: [...model.heldUp].toSorted() };
 }
 
 interface Row {
@@ -77,7 +78,7 @@ interface EventRow {
 }
 
 export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<View> {
-  const [rows, waiting, sessionRows, keyRows] = await Promise.all([
+  const [rows, waiting, sessionRows, keyRows, gateRows] = await Promise.all([
     sql<Row[]>`
       SELECT id, state, attempt, attempts_max AS "attemptsMax", crashes, started_time IS NOT NULL AS accepted,
         paused_time IS NOT NULL AS paused, discarded_time IS NOT NULL AS discarded,
@@ -92,13 +93,15 @@ export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<V
       ORDER BY priority DESC, available_time, type, id`,
     sql<{ id: string; alive: boolean }[]>`SELECT id, expire_time > now() AS alive FROM worker_session`,
     sql<{ key: string; id: string }[]>`SELECT key, task_id AS id FROM idempotency_key`,
+    sql<{ type: string }[]>`SELECT type FROM task_gate WHERE paused_time IS NOT NULL`,
   ]);
   const tasks: Record<string, TaskView> = {};
   for (const row of rows) tasks[names.task(row.id)] = taskView(row, names);
   const sessions: Record<string, 'alive' | 'expired'> = {};
   for (const { id, alive } of sessionRows) sessions[names.session(id)] = alive ? 'alive' : 'expired';
   const keys = Object.fromEntries(keyRows.map(({ key, id }) => [key, names.task(id)]));
-  return { tasks, sessions, keys, line: waiting.map(({ id }) => names.task(id)) };
+  const heldUp = gateRows.map(({ type }) => type || 'every type').toSorted();
+  return { tasks, sessions, keys, line: waiting.map(({ id }) => names.task(id)), heldUp };
 }
 
 function taskView(row: Row, names: Names): TaskView {
