@@ -60,7 +60,7 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
   switch (kind) {
     case 'submit': {
       const key = roll % 3 === 0 ? `key ${how % 3}` : undefined;
-      const type = key === undefined && which % 2 === 0 ? 'timed' : 'plain';
+      const type = key === undefined ? (pick(['plain', 'timed', 'narrow'], which) ?? 'plain') : 'plain';
       const priority = pick([4, 4, 9], how) ?? 4;
       return { kind, name: `task ${newName}`, type, priority, delayed: roll % 7 === 1, key };
     }
@@ -119,7 +119,7 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
     }
     case 'hold up':
     case 'let go':
-      return { kind, type: pick(['plain', 'timed', 'every type'], how) ?? 'plain' };
+      return { kind, type: pick(['plain', 'timed', 'narrow', 'every type'], how) ?? 'plain' };
     case 'open session':
       return { kind, name: `session ${newName}` };
     case 'sweep sessions':

@@ -162,11 +162,21 @@ function typeOf(type: string): ModelType {
 }
 
 function claim(model: Model, { session, room }: Extract<Action, { kind: 'claim' }>, took?: readonly string[]): Answer {
-  const isOpen = ({ type }: ModelTask) => !model.heldUp.has(type) && !model.heldUp.has('every type');
-  const possible = model.sessions.get(session)?.alive === true ? line(model).filter(isOpen) : [];
-  const given = took === undefined ? possible.slice(0, room) : possible.filter(({ name }) => took.includes(name));
-  for (const task of given) does.lease(task, session, typeOf(task.type).hasHeartbeat);
+  if (model.sessions.get(session)?.alive !== true) return [];
+  const given: ModelTask[] = [];
+  for (const task of line(model)) {
+    if (given.length === room || (took !== undefined && !took.includes(task.name)) || !hasRoom(model, task.type))
+      continue;
+    does.lease(task, session, typeOf(task.type).hasHeartbeat);
+    given.push(task);
+  }
   return given.map(({ name, attempt, checkpoint }) => `${name} attempt ${attempt} from ${checkpoint}`).toSorted();
+}
+
+function hasRoom({ heldUp, tasks }: Model, type: string): boolean {
+  if (heldUp.has(type) || heldUp.has('every type')) return false;
+  const running = [...tasks.values()].filter((task) => task.type === type && task.state === 'RUNNING');
+  return running.length < typeOf(type).runningMax;
 }
 
 type Outcome = TaskState | 'not allowed';

@@ -48,6 +48,14 @@ interface Register {
 
 export const namespace = 'default';
 export const payloadBytesMax = 100;
+const noLimits = {
+  key: null,
+  concurrencyMax: null,
+  concurrencyPerKeyMax: null,
+  rate: null,
+  ratePerKey: null,
+  queueMax: null,
+};
 const aDayMs = 24 * 3_600_000;
 
 export async function startSystem(): Promise<System> {
@@ -60,7 +68,7 @@ export async function startSystem(): Promise<System> {
   });
   for (const [name, type] of Object.entries(modelTypes)) {
     if (type === undefined) continue;
-    const { attemptsMax, hasStart, hasHeartbeat, hasTotal } = type;
+    const { attemptsMax, hasStart, hasHeartbeat, hasTotal, runningMax } = type;
     await nodes[0]?.engine.types.apply(
       {
         ...{ namespace, name, description: '', inputSchema: null, outputSchema: null, priority: 4, deliveryMs: null },
@@ -70,7 +78,7 @@ export async function startSystem(): Promise<System> {
         runMs: runDeadlineMsDefault,
         totalMs: hasTotal ? aDayMs : null,
         retentionMs: 3_600_000,
-        limits: null,
+        limits: Number.isFinite(runningMax) ? { ...noLimits, concurrencyMax: runningMax } : null,
       },
       undefined,
     );

@@ -4,11 +4,20 @@ export interface ModelType {
   readonly hasStart: boolean;
   readonly hasHeartbeat: boolean;
   readonly hasTotal: boolean;
+  /** How many may run at the same time. */
+  readonly runningMax: number;
 }
 
-export const modelTypes: Readonly<Record<'plain' | 'timed', ModelType> & Record<string, ModelType | undefined>> = {
-  plain: { attemptsMax: 7, hasStart: false, hasHeartbeat: false, hasTotal: false },
-  timed: { attemptsMax: 2, hasStart: true, hasHeartbeat: true, hasTotal: true },
+export const modelTypes: Readonly<Record<'plain', ModelType> & Record<string, ModelType | undefined>> = {
+  plain: {
+    attemptsMax: 7,
+    hasStart: false,
+    hasHeartbeat: false,
+    hasTotal: false,
+    runningMax: Number.POSITIVE_INFINITY,
+  },
+  timed: { attemptsMax: 2, hasStart: true, hasHeartbeat: true, hasTotal: true, runningMax: Number.POSITIVE_INFINITY },
+  narrow: { attemptsMax: 3, hasStart: false, hasHeartbeat: false, hasTotal: false, runningMax: 2 },
 };
 
 /** In every type's retry policy: a failure with it is not tried again, though its kind would be. */

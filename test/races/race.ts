@@ -45,6 +45,9 @@ const redrive = { delayed: false, withInput: false };
 /** What races are made of, by the names that they have in titles. */
 export const does = {
   submit: { kind: 'submit', name: 'task', type: 'plain', priority: 4, delayed: false, key: undefined },
+  submitNarrow: { kind: 'submit', name: 'task', type: 'narrow', priority: 9, delayed: false, key: undefined },
+  submitNarrow2: { kind: 'submit', name: 'second', type: 'narrow', priority: 4, delayed: false, key: undefined },
+  submitNarrow3: { kind: 'submit', name: 'third', type: 'narrow', priority: 4, delayed: false, key: undefined },
   submitWithKey: { kind: 'submit', name: 'task', type: 'plain', priority: 4, delayed: false, key: 'key' },
   submitAgain: { kind: 'submit', name: 'again', type: 'plain', priority: 4, delayed: false, key: 'key' },
   open: { kind: 'open session', name: 'session' },

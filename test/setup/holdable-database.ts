@@ -18,8 +18,8 @@ export function holdable(real: Database): HoldableDatabase {
     const held = next;
     next = undefined;
     if (held === undefined) return real.transaction(call);
-    return real.transaction(async (sql) => {
-      const result = await call(sql);
+    return real.transaction(async (sql, orm) => {
+      const result = await call(sql, orm);
       held.reached();
       await held.released;
       return result;
