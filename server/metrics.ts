@@ -22,5 +22,13 @@ export function createMetrics(engine: Engine): Registry {
       this.set(held.reduce((sum, count) => sum + count, 0));
     },
   });
+  new Gauge({
+    name: 'dstc_oldest_snapshot_seconds',
+    help: 'Age of the oldest transaction of the database that keeps dead rows alive.',
+    registers: [registry],
+    collect() {
+      this.set(engine.snapshots.ageMs() / 1_000);
+    },
+  });
   return registry;
 }

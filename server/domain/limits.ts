@@ -59,6 +59,10 @@ export const limits = {
   pollIntervalMs: 1_000,
   sweepIntervalMs: 1_000,
   sweepBatchMax: 500,
+  /** How often it is looked for transactions that stay open, and how long one may. */
+  snapshotLookIntervalMs: 10_000,
+  snapshotAgeMsMax: 30_000,
+  snapshotWarningEveryMs: 60_000,
   historyDaysDefault: 90,
 } as const;
 

@@ -9,6 +9,7 @@ import { createGates, type Gates } from './gates.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
 import { createReports, type Reports } from './report.ts';
 import { createSessions, type Sessions } from './sessions.ts';
+import { createSnapshotWatch, type SnapshotWatch } from './snapshot-watch.ts';
 import { createSubmit, type Submit } from './submit.ts';
 import { createSubmitLinked, type SubmitLinked } from './submit-linked.ts';
 import { createTakeBacks } from './take-back.ts';
@@ -39,6 +40,7 @@ export interface Engine {
   readonly accepts: Accepts;
   readonly progress: ProgressReports;
   readonly reports: Reports;
+  readonly snapshots: SnapshotWatch;
   readonly stop: () => Promise<void>;
 }
 
@@ -49,8 +51,8 @@ interface EngineDeps {
 
 export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
   const { wake, ...parts } = assembleEngine(deps, options);
-  const { dispatch, sessions, accepts, progress, dependents } = parts;
-  const ticker = startTicker({ ...deps, dispatch, sessions, wake, ...options });
+  const { dispatch, sessions, snapshots, accepts, progress, dependents } = parts;
+  const ticker = startTicker({ ...deps, dispatch, sessions, snapshots, wake, ...options });
   return {
     ...parts,
     async stop() {
@@ -101,5 +103,6 @@ export function assembleEngine(
     accepts,
     progress,
     reports,
+    snapshots: createSnapshotWatch({ database, log }),
   };
 }

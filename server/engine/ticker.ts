@@ -8,6 +8,7 @@ import { deleteOutlivedTasks } from '../store/retention.ts';
 import { selectTick } from '../store/tick.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Sessions } from './sessions.ts';
+import type { SnapshotWatch } from './snapshot-watch.ts';
 import { sweepExpiredSessions, sweepOverdueTasks } from './sweep.ts';
 import type { Wake } from './wake.ts';
 
@@ -15,6 +16,7 @@ export interface TickerDeps {
   readonly database: Database;
   readonly dispatch: Dispatch;
   readonly sessions: Sessions;
+  readonly snapshots: SnapshotWatch;
   readonly wake: Wake;
   readonly log: Logger;
   readonly leaseMs: number;
@@ -34,6 +36,7 @@ export function startTicker(deps: TickerDeps): Ticker {
     startLoop(deps.log, 'renewal', deps.leaseMs / 3, () => deps.sessions.renew()),
     startLoop(deps.log, 'delivery', 250, () => deps.sessions.takeBackUndelivered()),
     startLoop(deps.log, 'retention', 10_000, () => deleteOutlived(deps)),
+    startLoop(deps.log, 'snapshots', limits.snapshotLookIntervalMs, () => deps.snapshots.look()),
     startLoop(deps.log, 'partitions', 3_600_000, () => turnPartitions(deps)),
   ];
   return {
