@@ -1,5 +1,6 @@
 import { decide, type TaskFacts } from './decide.ts';
-import type { Command } from './lifecycle.ts';
+import { type Command, moves } from './lifecycle.ts';
+import type { TaskState } from './task-state.ts';
 
 /** What people ask of tasks. */
 export const controlCommands = [
@@ -29,6 +30,11 @@ export function isAlreadyDone(task: TaskFacts, command: ControlCommand): boolean
       // A task that is PENDING may never have been a dead letter.
       return false;
   }
+}
+
+/** The states from which a command leads anywhere. */
+export function statesFor(command: ControlCommand): TaskState[] {
+  return [...new Set(moves.filter((move) => move.command === command).map((move) => move.from))];
 }
 
 /** The commands that would change a task as it is. */

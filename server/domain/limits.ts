@@ -42,6 +42,13 @@ export const limits = {
   dependencyPageSizeDefault: 100,
   /** Outputs of dependencies in one answer; one that is larger comes alone. */
   dependencyPageBytesMax: 2 * 1024 * 1024,
+  /** Tasks with the labels of a filter that are held to be few: they are all looked at to fill a page. */
+  fewLabelledMax: 10_000,
+  /** Tasks that one call by filter steers. */
+  bulkTasksDefault: 1_000,
+  bulkSampleIdsMax: 10,
+  /** Such a call takes no next step after this time. */
+  bulkPageMsMax: 10_000,
   /** Items that one group commit writes in one statement. */
   groupCommitItemsMax: 500,
   /** Payload bytes that one group commit writes in one statement. */

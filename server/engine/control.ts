@@ -61,7 +61,7 @@ export function createControl(deps: ControlDeps): Control {
 }
 
 /** Hints at what orders have changed; the worker of a running task is told of its cancel at once. */
-function announceOrders(wake: Wake, applied: readonly Applied[], order: Order): void {
+export function announceOrders(wake: Wake, applied: readonly Applied[], order: Order): void {
   announceMoves(wake, applied);
   for (const { task, move } of applied) {
     if (move?.effect.event !== 'cancel_requested' || task.sessionId === null || task.leaseId === null) continue;

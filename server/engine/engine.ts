@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Database } from '../store/database.ts';
 import { type Accepts, createAccepts } from './accept.ts';
 import { type Control, createControl } from './control.ts';
+import { type ControlMany, createControlMany } from './control-many.ts';
 import { createDelivery } from './delivery.ts';
 import { createDependents, type Dependents } from './dependents.ts';
 import { createDispatch, type Dispatch } from './dispatch.ts';
@@ -34,6 +35,7 @@ export interface Engine {
   readonly control: Control;
   readonly submitLinked: SubmitLinked;
   readonly dependents: Dependents;
+  readonly controlMany: ControlMany;
   readonly watch: Watch;
   readonly dispatch: Dispatch;
   readonly sessions: Sessions;
@@ -97,6 +99,7 @@ export function assembleEngine(
     control: createControl({ database, types, wake, payloadBytesMax }),
     submitLinked: createSubmitLinked({ database, types, wake, payloadBytesMax }),
     dependents: createDependents({ database, wake, log }),
+    controlMany: createControlMany({ database, wake }),
     watch: createWatch({ database, wake, log }),
     dispatch,
     sessions,

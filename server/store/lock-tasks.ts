@@ -78,6 +78,13 @@ export async function lockTasksOfAnyNamespace(sql: Sql, ids: readonly string[]):
   return rows.map(lockedTask);
 }
 
+/** Reads the same of tasks of one namespace without a lock, by primary key. */
+export async function selectUnlockedTasks(sql: Sql, namespace: string, ids: readonly string[]): Promise<LockedTask[]> {
+  const rows = await sql<LockedRow[]>`
+    SELECT ${columns(sql)} FROM task WHERE id = ANY(${ids}::uuid[]) AND namespace = ${namespace} ORDER BY id`;
+  return rows.map(lockedTask);
+}
+
 /** Locks leases of sessions, by index `task_running`; those that somebody else has locked are left for the next time. */
 export async function lockLeasesOfSessions(
   sql: Sql,

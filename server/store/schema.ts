@@ -161,14 +161,14 @@ export const task = pgTable(
     index('task_cancelling').on(table.sessionId).where(sql`state = 'RUNNING' AND cancel_deadline IS NOT NULL`),
     // Ended tasks by age, for retention.
     index('task_finished').on(table.namespace, table.type, table.finishedTime).where(sql`finished_time IS NOT NULL`),
-    // Dead letters, for search and redrive.
+    // Dead letters in the order of pages, for search and redrive; the type lets those of others be passed over unread.
     index('task_dead_letter')
-      .on(table.namespace, table.type, table.id)
+      .on(table.namespace, table.id, table.type)
       .where(sql`state = 'FAILED' AND discarded_time IS NULL`),
     // Ends that dependents have not heard of; empty but for a moment. What ends a task puts it here by doing so.
     index('task_ended_dependency').on(table.id).where(sql`has_dependents AND finished_time IS NOT NULL`),
-    // Search by label; tasks without labels cost nothing.
-    index('task_labels').using('gin', sql`labels jsonb_path_ops`).where(sql`labels <> '{}'::jsonb`),
+    // Search by label, also by its mere existence; tasks without labels cost nothing.
+    index('task_labels').using('gin', sql`labels`).where(sql`labels <> '{}'::jsonb`),
     check('task_running_is_leased', sql`state <> 'RUNNING' OR (lease_id IS NOT NULL AND session_id IS NOT NULL)`),
     check(
       'task_final_is_finished',

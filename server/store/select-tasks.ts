@@ -1,7 +1,9 @@
-import { and, desc, eq, getTableColumns, gt, gte, inArray, lt, or, type SQL, sql } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, gt, gte, inArray, lt } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { TaskState } from '../domain/task-state.ts';
+import { amongFewLabelled } from './few-labelled.ts';
 import { task, taskEvent } from './schema.ts';
+import { matchesFilter, type TaskFilter } from './task-filter.ts';
 
 export type TaskRow = typeof task.$inferSelect;
 export type TaskEventRow = typeof taskEvent.$inferSelect;
@@ -31,56 +33,19 @@ export function selectTaskSummaries(
     .where(and(inArray(task.id, [...ids]), eq(task.namespace, namespace)));
 }
 
-/** Type names to match: exact ones and prefixes; `all` matches every type. */
-export interface TypeFilter {
-  readonly all: boolean;
-  readonly names: readonly string[];
-  readonly prefixes: readonly string[];
-}
-
-export interface TaskFilter {
-  readonly namespace: string;
-  /** What the caller may read. */
-  readonly readable: TypeFilter;
-  /** What the caller asks for; empty is any. */
-  readonly types: readonly string[];
-  readonly states: readonly TaskState[];
-  readonly labels: Readonly<Record<string, string>>;
-  readonly createdAfter: Date | undefined;
-  readonly createdBefore: Date | undefined;
-}
-
 /** A page of tasks, newest first: ids are in order of time, so the primary key gives the order and the page. */
-export function selectTaskPage(
+export async function selectTaskPage(
   orm: PostgresJsDatabase,
   filter: TaskFilter,
   page: { readonly beforeId: string | undefined; readonly size: number },
 ): Promise<TaskSummary[]> {
+  const beforePage = page.beforeId === undefined ? undefined : lt(task.id, page.beforeId);
   return orm
     .select(withoutPayloads)
     .from(task)
-    .where(
-      and(
-        eq(task.namespace, filter.namespace),
-        matchesType(filter.readable),
-        filter.types.length === 0 ? undefined : inArray(task.type, [...filter.types]),
-        filter.states.length === 0 ? undefined : inArray(task.state, [...filter.states]),
-        Object.keys(filter.labels).length === 0
-          ? undefined
-          : sql`${task.labels} <> '{}'::jsonb AND ${task.labels} @> ${JSON.stringify(filter.labels)}::jsonb`,
-        filter.createdAfter && gte(task.createTime, filter.createdAfter),
-        filter.createdBefore && lt(task.createTime, filter.createdBefore),
-        page.beforeId === undefined ? undefined : lt(task.id, page.beforeId),
-      ),
-    )
+    .where(and(matchesFilter(filter), await amongFewLabelled(orm, filter), beforePage))
     .orderBy(desc(task.id))
     .limit(page.size);
-}
-
-function matchesType(filter: TypeFilter): SQL | undefined {
-  if (filter.all) return undefined;
-  const named = filter.names.length === 0 ? sql`false` : inArray(task.type, [...filter.names]);
-  return or(named, ...filter.prefixes.map((prefix) => sql`starts_with(${task.type}, ${prefix})`));
 }
 
 /** A page of a task's history; only the partitions since its submission are read. */

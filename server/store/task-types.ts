@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, or, sql } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { taskType } from './schema.ts';
-import type { TypeFilter } from './select-tasks.ts';
+import type { TypeFilter } from './task-filter.ts';
 
 export type TaskTypeRow = typeof taskType.$inferSelect;
 export type NewTaskType = Omit<TaskTypeRow, 'createTime' | 'updateTime'>;

@@ -108,7 +108,7 @@ test('submits many, with a result for each', async () => {
   const refused = results.flatMap((result, index) => (result.ok ? [] : [{ index, error: result.error }]));
   expect(refused).toMatchObject([{ index: 1_100, error: { reason: 'INPUT_INVALID' } }]);
   let listed = 0;
-  for await (const task of client.list({ types: ['phone.check'], labels: { batch: 'many' }, pageSize: 500 })) {
+  for await (const task of client.list({ types: ['phone.check'], labels: { batch: 'many' } }, { pageSize: 500 })) {
     expect(task).toMatchObject({ state: 'PENDING', input: undefined });
     listed += 1;
   }

@@ -1,3 +1,4 @@
+import { LabelOperator } from '@dstc/contract/dstc/v1/task_filter_pb';
 import { TaskState } from '@dstc/contract/dstc/v1/task_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
@@ -42,9 +43,14 @@ describe.each(doorNames)('over %s', (doorName) => {
         { types: ['a.plain'] },
         { states: [TaskState.PENDING] },
         { labels: { a: '1' } },
+        { labelSelectors: [{ key: 'a', operator: LabelOperator.EXISTS }] },
         { createdAfter: {} },
+        { finishedBefore: {} },
+        { errorCodes: ['X'] },
+        { paused: false },
+        { deadLettersOnly: true },
       ]) {
-        await refused(() => door().call(listTasks, { pageToken, ...filter }, rig.token('root')), pageTokenInvalid);
+        await refused(() => door().call(listTasks, { pageToken, filter }, rig.token('root')), pageTokenInvalid);
       }
     });
 
@@ -147,7 +153,7 @@ describe.each(doorNames)('over %s', (doorName) => {
 
     it('sees only that type in lists that ask for everything', async () => {
       await submitted('b.plain');
-      const ofB = await door().call(listTasks, { types: ['b.plain'] }, rig.token('alice'));
+      const ofB = await door().call(listTasks, { filter: { types: ['b.plain'] } }, rig.token('alice'));
       expect(ofB).toMatchObject({ tasks: [], nextPageToken: '' });
       const { tasks } = await door().call(listTasks, { pageSize: 1_000 }, rig.token('alice'));
       expect(tasks.filter(({ type }) => !type.startsWith('a.'))).toEqual([]);

@@ -30,8 +30,8 @@ interface EventRow {
 
 /**
  * Holds a whole database against what every history must be: each acknowledged task is there, and nothing that nobody
- * submitted; sequences without a gap; every step a move of the table; one final event, the last one; one live lease at a
- * time. Throws with every fault, and when there was nothing to look at.
+ * submitted; sequences without a gap; every step a move of the table; one final event, the last one, redrive, skip and
+ * discard of a failed task aside; one live lease at a time, and none given while paused. Throws with every fault, and when there was nothing to look at.
  */
 export async function checkHistory(
   sql: postgres.Sql,
@@ -39,10 +39,13 @@ export async function checkHistory(
   options: { readonly allEnded?: boolean; readonly mayHaveUnacknowledged?: boolean } = {},
 ): Promise<HistoryReport> {
   const { allEnded = true, mayHaveUnacknowledged = false } = options;
-  const tasks = await sql<TaskRow[]>`SELECT id, state, attempt, event_sequence AS "eventSequence" FROM task`;
-  const events = await sql<EventRow[]>`
-    SELECT task_id AS "taskId", sequence, kind, state, attempt, lease_id AS "leaseId" FROM task_event
-    ORDER BY task_id, sequence`;
+  // Of one moment, as work may go on.
+  const [tasks, events] = await sql.begin('ISOLATION LEVEL REPEATABLE READ', async (snapshot) => [
+    await snapshot<TaskRow[]>`SELECT id, state, attempt, event_sequence AS "eventSequence" FROM task`,
+    await snapshot<EventRow[]>`
+      SELECT task_id AS "taskId", sequence, kind, state, attempt, lease_id AS "leaseId" FROM task_event
+      ORDER BY task_id, sequence`,
+  ]);
   const faults: string[] = [];
   const known = new Map(tasks.map((task) => [task.id, task]));
   const wanted = new Set(acknowledged);
@@ -74,11 +77,17 @@ function faultsOf(task: TaskRow, history: readonly EventRow[]): string[] {
   let state: TaskState | undefined;
   let lease: string | null = null;
   let attempt = 0;
+  let isPaused = false;
+  let isDiscarded = false;
   history.forEach((event, index) => {
     const at = `event ${event.sequence} (${event.kind})`;
     if (event.sequence !== index + 1) faults.push(`${at} stands at place ${index + 1}`);
-    if (state !== undefined && isFinal(state) && !ofDeadLetters.has(event.kind))
+    if (isDiscarded || (state !== undefined && isFinal(state) && !ofDeadLetters.has(event.kind)))
       faults.push(`${at} comes after the end`);
+    isDiscarded ||= event.kind === 'discarded';
+    if (isPaused && event.kind === 'leased') faults.push(`${at} while it is paused`);
+    if (event.kind === 'paused' || event.kind === 'resumed') isPaused = event.kind === 'paused';
+    if (isFinal(event.state)) isPaused = false;
     if (!isStep(state, event))
       faults.push(`${at} is no move of the table from ${state ?? 'nothing'} to ${event.state}`);
     if (event.kind === 'leased') {

@@ -1,8 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { durationFromMs, timestampFromDate } from '@bufbuild/protobuf/wkt';
-import { TaskState as ContractState, type Task as ContractTask } from '@dstc/contract/dstc/v1/task_pb';
 import {
-  CancelTaskRequestSchema,
   GetTaskRequestSchema,
   ListTaskEventsRequestSchema,
   ListTasksRequestSchema,
@@ -12,11 +9,14 @@ import {
 import { awaitEnd, outputOf, type WaitOptions } from './await-result.ts';
 import { createCaller } from './caller.ts';
 import { addressDefault, openChannel, type TlsOptions } from './channel.ts';
+import { type Control, createControl } from './control.ts';
+import { type ControlMany, createControlMany } from './control-many.ts';
 import type { Credentials } from './credentials.ts';
 import { createNamespaces, type Namespaces } from './namespaces.ts';
 import { type Submission, type SubmitOptions, submitRequest } from './submission.ts';
 import { type SubmitResult, submitInBatches } from './submit-many.ts';
-import { type Task, type TaskEvent, type TaskState, taskEventOf, taskOf } from './task.ts';
+import { presentTask, type Task, type TaskEvent, taskEventOf, taskOf } from './task.ts';
+import { filterOf, type TaskFilter } from './task-filter.ts';
 import { type TaskHandle, taskHandle } from './task-handle.ts';
 import { createTaskTypes, type TaskTypes } from './task-types.ts';
 import { watchTasks } from './watch.ts';
@@ -38,27 +38,13 @@ export interface ClientOptions {
 
 const timeoutMsDefault = 30_000;
 
-/** Which tasks; what is left out does not matter. */
-export interface TaskFilter {
-  readonly types?: readonly string[] | undefined;
-  readonly states?: readonly Exclude<TaskState, 'UNSPECIFIED'>[] | undefined;
-  /** Tasks that have all of these. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  readonly createdAfter?: Date | undefined;
-  readonly createdBefore?: Date | undefined;
+export interface ListOptions {
   /** Tasks read in one call; 50 when left out, 1,000 at most. */
   readonly pageSize?: number | undefined;
 }
 
-export interface CancelOptions {
-  /** For the history and the worker. */
-  readonly reason?: string | undefined;
-  /** How long the worker of a running task has to stop. */
-  readonly graceMs?: number | undefined;
-}
-
 /** What producers and operators do. Calls throw DstcError; those that are safe to repeat are, while a coordinator is away. */
-export interface Client {
+export interface Client extends Control, ControlMany {
   readonly namespace: string;
   readonly types: TaskTypes;
   /** The namespace as a whole. */
@@ -71,7 +57,7 @@ export interface Client {
   submitMany(submissions: Iterable<Submission>): Promise<SubmitResult[]>;
   get(id: string): Promise<Task>;
   /** Newest first, without payloads. */
-  list(filter?: TaskFilter): AsyncIterable<Task>;
+  list(filter?: TaskFilter, options?: ListOptions): AsyncIterable<Task>;
   /** Every event of a task, in order. */
   history(id: string): Promise<TaskEvent[]>;
   /** The output of a task once it has ended; throws TaskFailedError or TaskCancelledError, and `DEADLINE_EXCEEDED` after `timeoutMs`. */
@@ -80,7 +66,6 @@ export interface Client {
   awaitEnd(id: string, options?: WaitOptions): Promise<Task>;
   /** Up to 1,000 tasks: each as it is, and again after changes, until all have ended. */
   watch(ids: readonly string[], options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Task>;
-  cancel(id: string, options?: CancelOptions): Promise<Task>;
   /** The worker sessions of the namespace, oldest first. */
   workers(): AsyncIterable<WorkerSession>;
   /** Ends the connection; calls under way fail. */
@@ -102,7 +87,7 @@ export function createClient(options: ClientOptions): Client {
     async submit(type, input, submitOptions = {}) {
       const request = submitRequest(namespace, { ...submitOptions, type, input });
       const { task, alreadyExisted } = await caller.unary(method.submitTask, request);
-      return taskHandle(client, present(task), alreadyExisted);
+      return taskHandle(client, presentTask(task), alreadyExisted);
     },
 
     submitMany: (submissions) =>
@@ -116,13 +101,14 @@ export function createClient(options: ClientOptions): Client {
 
     async get(id) {
       const { task } = await caller.unary(method.getTask, create(GetTaskRequestSchema, { namespace, id }));
-      return present(task);
+      return presentTask(task);
     },
 
-    async *list(filter = {}) {
+    async *list(filter = {}, { pageSize = 0 } = {}) {
       let pageToken = '';
       do {
-        const page = await caller.unary(method.listTasks, listRequest(namespace, filter, pageToken));
+        const request = create(ListTasksRequestSchema, { namespace, filter: filterOf(filter), pageSize, pageToken });
+        const page = await caller.unary(method.listTasks, request);
         yield* page.tasks.map(taskOf);
         pageToken = page.nextPageToken;
       } while (pageToken !== '');
@@ -144,34 +130,10 @@ export function createClient(options: ClientOptions): Client {
     awaitEnd: (id, waitOptions) => awaitEnd(caller, namespace, id, waitOptions),
     watch: (ids, watchOptions) => watchTasks(caller, namespace, ids, watchOptions),
 
-    async cancel(id, { reason = '', graceMs } = {}) {
-      const grace = graceMs === undefined ? {} : { grace: durationFromMs(graceMs) };
-      const request = create(CancelTaskRequestSchema, { namespace, id, reason, ...grace });
-      const { task } = await caller.unary(method.cancelTask, request);
-      return present(task);
-    },
-
+    ...createControl(caller, namespace),
+    ...createControlMany(caller, namespace),
     workers: () => listWorkers(caller, namespace),
     close: () => channel.close(),
   };
   return client;
-}
-
-function listRequest(namespace: string, filter: TaskFilter, pageToken: string) {
-  const { types = [], states = [], labels = {}, createdAfter, createdBefore, pageSize = 0 } = filter;
-  return create(ListTasksRequestSchema, {
-    namespace,
-    types: [...types],
-    states: states.map((state) => ContractState[state]),
-    labels: { ...labels },
-    ...(createdAfter !== undefined && { createdAfter: timestampFromDate(createdAfter) }),
-    ...(createdBefore !== undefined && { createdBefore: timestampFromDate(createdBefore) }),
-    pageSize,
-    pageToken,
-  });
-}
-
-function present(task: ContractTask | undefined): Task {
-  if (task === undefined) throw new Error('the coordinator answered without a task');
-  return taskOf(task);
 }

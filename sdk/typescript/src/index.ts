@@ -1,17 +1,18 @@
 export type { TlsOptions } from './channel.ts';
-export type {
-  CancelOptions,
-  Client,
-  ClientOptions,
-  SubmitResult,
-  TaskFilter,
-  WaitOptions,
-} from './client.ts';
+export type { Client, ClientOptions, ListOptions, SubmitResult, WaitOptions } from './client.ts';
 export { createClient } from './client.ts';
 export type { ClientCredentialsOptions } from './client-credentials.ts';
 export { clientCredentials } from './client-credentials.ts';
 export type { Connection, DevClient, DevProfile } from './connection.ts';
 export { connectionFor, findDevProfile } from './connection.ts';
+export type { CancelOptions, Control, ControlOptions, RedriveOptions } from './control.ts';
+export type {
+  CancelManyOptions,
+  ControlMany,
+  ControlManyOptions,
+  ControlManyResult,
+  RedriveManyOptions,
+} from './control-many.ts';
 export type { Credentials } from './credentials.ts';
 export { staticToken } from './credentials.ts';
 export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
@@ -25,6 +26,7 @@ export type { DeadlineOptions, RetryOptions } from './policies.ts';
 export type { Submission, SubmitOptions } from './submission.ts';
 export type { FailureKind, Task, TaskError, TaskEvent, TaskEventKind, TaskProgress, TaskState } from './task.ts';
 export { isFinal } from './task.ts';
+export type { LabelCondition, TaskFilter } from './task-filter.ts';
 export type { TaskHandle } from './task-handle.ts';
 export type { TaskType, TaskTypeDefinition, TaskTypeStatus, TaskTypes } from './task-types.ts';
 export type { TokenSet } from './token-cache.ts';

@@ -59,6 +59,12 @@ export interface Task {
   /** The sequence of its last event; grows with every change. */
   readonly eventSequence: number;
   readonly creator: string;
+  /** Not started until it is resumed. */
+  readonly paused: boolean;
+  /** What failures of one cause have in common; empty without a failure. */
+  readonly errorFingerprint: string;
+  /** Failed, and a dead letter no more. */
+  readonly discarded: boolean;
 }
 
 /** One immutable fact of a task's history. */
@@ -108,7 +114,16 @@ export function taskOf(task: ContractTask): Task {
     cancelRequested: task.cancelRequested,
     eventSequence: task.eventSequence,
     creator: task.creator,
+    paused: task.paused,
+    errorFingerprint: task.errorFingerprint,
+    discarded: task.discarded,
   };
+}
+
+/** The task of an answer that always has one. */
+export function presentTask(task: ContractTask | undefined): Task {
+  if (task === undefined) throw new Error('the coordinator answered without a task');
+  return taskOf(task);
 }
 
 export function taskEventOf(event: ContractTaskEvent): TaskEvent {

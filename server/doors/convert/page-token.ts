@@ -30,6 +30,8 @@ export function positionOf(list: readonly unknown[], token: string, shape: RegEx
 /** What positions look like. */
 export const positions = {
   id: /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+  /** When it began, how much is done, and after which id to go on. */
+  bulk: /^[0-9]{1,14}\.[0-9]{1,9}\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
   sequence: /^[0-9]{1,9}$/,
   name: /^[A-Za-z0-9_.-]{1,128}$/,
 } as const;

@@ -1,27 +1,56 @@
-import type { ListTasksRequest } from '@dstc/contract/dstc/v1/task_service_pb';
-import { fieldInvalid } from '../../domain/errors.ts';
-import type { TaskFilter } from '../../store/select-tasks.ts';
+import {
+  LabelOperator,
+  type LabelSelector,
+  type TaskFilter as TaskFilterMessage,
+} from '@dstc/contract/dstc/v1/task_filter_pb';
+import type { LabelCondition, TaskFilter } from '../../store/task-filter.ts';
 import { taskStateOf } from './enums.ts';
-import { namespaceOf } from './namespace.ts';
 import { optionalDate } from './time.ts';
 
+/** What a caller asks for, without what the caller is permitted. */
+export type RequestedTasks = Omit<TaskFilter, 'permitted'>;
+
 /**
- * What a list is asked for. In an order of its own, because page tokens are tied to it and clients write the entries of a
- * map in any order.
+ * The tasks that a request is about. In an order of its own, because page tokens are tied to it and clients write the
+ * entries of a map in any order.
  */
-export function taskFilterOf(request: ListTasksRequest): Omit<TaskFilter, 'readable'> {
-  const labels = Object.entries(request.labels).sort(([a], [b]) => (a < b ? -1 : 1));
-  for (const [key] of labels) {
-    // Postgres has no text with NUL in it.
-    if (key.includes('\0'))
-      throw fieldInvalid(`labels[${JSON.stringify(key)}]`, 'key: no label has control characters');
-  }
+export function requestedTasksOf(namespace: string, message: TaskFilterMessage | undefined): RequestedTasks {
+  const labels = Object.entries(message?.labels ?? {}).map(
+    ([key, value]): LabelCondition => ({ key, operator: 'in', values: [value] }),
+  );
   return {
-    namespace: namespaceOf(request),
-    types: request.types.toSorted(),
-    states: request.states.flatMap((state) => taskStateOf[state] ?? []).toSorted(),
-    labels: Object.fromEntries(labels),
-    createdAfter: optionalDate('created_after', request.createdAfter),
-    createdBefore: optionalDate('created_before', request.createdBefore),
+    namespace,
+    types: message?.types.toSorted() ?? [],
+    states: message?.states.flatMap((state) => taskStateOf[state] ?? []).toSorted() ?? [],
+    labels: [...labels, ...(message?.labelSelectors.map(labelConditionOf) ?? [])].sort((a, b) =>
+      a.key < b.key ? -1 : 1,
+    ),
+    createdAfter: optionalDate('filter.created_after', message?.createdAfter),
+    createdBefore: optionalDate('filter.created_before', message?.createdBefore),
+    finishedAfter: optionalDate('filter.finished_after', message?.finishedAfter),
+    finishedBefore: optionalDate('filter.finished_before', message?.finishedBefore),
+    errorCodes: message?.errorCodes.toSorted() ?? [],
+    errorFingerprints: message?.errorFingerprints.toSorted() ?? [],
+    paused: message?.paused,
+    deadLettersOnly: message?.deadLettersOnly ?? false,
   };
 }
+
+/** Whether a request asks for everything. */
+export function isEmptyFilter({ namespace: _, ...conditions }: RequestedTasks): boolean {
+  return Object.values(conditions).every(
+    (value) => value === undefined || value === false || (Array.isArray(value) && value.length === 0),
+  );
+}
+
+function labelConditionOf({ key, operator, values }: LabelSelector): LabelCondition {
+  return { key, operator: labelOperatorOf[operator], values: values.toSorted() };
+}
+
+const labelOperatorOf = {
+  [LabelOperator.UNSPECIFIED]: 'in',
+  [LabelOperator.IN]: 'in',
+  [LabelOperator.NOT_IN]: 'not in',
+  [LabelOperator.EXISTS]: 'exists',
+  [LabelOperator.NOT_EXISTS]: 'not exists',
+} as const satisfies Record<LabelOperator, LabelCondition['operator']>;

@@ -1,5 +1,5 @@
 import type { TypePattern } from '../../auth/type-pattern.ts';
-import type { TypeFilter } from '../../store/select-tasks.ts';
+import type { TypeFilter } from '../../store/task-filter.ts';
 
 /** The task types that patterns cover, as a condition for a query. */
 export function typeFilterOf(patterns: readonly TypePattern[]): TypeFilter {

@@ -18,7 +18,7 @@ export interface ControlTaskDeps extends FindTaskDeps {
 type ControlRpc = 'cancelTask' | 'pauseTask' | 'resumeTask' | 'skipTask' | 'redriveTask' | 'discardTask';
 
 /** What each command of people needs on the task's type. */
-const permissionOfCommand = {
+export const permissionOfCommand = {
   cancel: 'cancel',
   pause: 'pause',
   resume: 'pause',

@@ -5,6 +5,7 @@ import { parseTaskId } from '../../domain/ids.ts';
 import { limits } from '../../domain/limits.ts';
 import { isFinal } from '../../domain/task-state.ts';
 import type { Control } from '../../engine/control.ts';
+import type { ControlMany } from '../../engine/control-many.ts';
 import type { Watch } from '../../engine/watch.ts';
 import { selectDependencies } from '../../store/select-dependencies.ts';
 import { selectTaskEvents, selectTaskPage, type TaskRow } from '../../store/select-tasks.ts';
@@ -13,17 +14,19 @@ import { toDependency } from '../convert/dependency.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
 import { toTask, toTaskEvent, toTaskWithPayloads } from '../convert/task.ts';
-import { taskFilterOf } from '../convert/task-filter.ts';
+import { requestedTasksOf } from '../convert/task-filter.ts';
 import { optionalMs } from '../convert/time.ts';
 import { typeFilterOf } from '../convert/type-filter.ts';
 import { awaitTask } from './await-task.ts';
 import { controlTask } from './control-task.ts';
+import { controlTasks } from './control-tasks.ts';
 import { permittedTask, readableTask } from './find-task.ts';
 import { type SubmitTasksDeps, submitTask, submitTasks } from './submit-tasks.ts';
 import { watchTasks } from './watch-tasks.ts';
 
 export interface TaskServiceDeps extends SubmitTasksDeps {
   readonly control: Control;
+  readonly controlMany: ControlMany;
   readonly watch: Watch;
 }
 
@@ -44,13 +47,13 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
     },
 
     async listTasks(request, context) {
-      const filter = taskFilterOf(request);
-      const list = ['tasks', filter];
+      const requested = requestedTasksOf(namespaceOf(request), request.filter);
+      const list = ['tasks', requested];
       const size = pageSizeOf(request.pageSize);
       const beforeId = positionOf(list, request.pageToken, positions.id);
-      const readable = typeFilterOf(callerOf(context).typePatterns('read', filter.namespace));
+      const permitted = typeFilterOf(callerOf(context).typePatterns('read', requested.namespace));
       const rows = await deps.database.query((orm) =>
-        selectTaskPage(orm, { ...filter, readable }, { beforeId, size: size + 1 }),
+        selectTaskPage(orm, { ...requested, permitted }, { beforeId, size: size + 1 }),
       );
       return { tasks: rows.slice(0, size).map(toTask), nextPageToken: nextToken(list, rows, size) };
     },
@@ -99,6 +102,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
     },
 
     ...controlTask(deps),
+    ...controlTasks(deps),
   };
 }
 

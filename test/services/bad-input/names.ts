@@ -51,8 +51,8 @@ export const names = badNames.flatMap((name) => [
   badCall({
     title: `a filter with the type ${JSON.stringify(name)}`,
     method: listTasks,
-    request: { types: ['a.plain', name] },
-    expected: fieldInvalid('types[1]'),
+    request: { filter: { types: ['a.plain', name] } },
+    expected: fieldInvalid('filter.types[1]'),
   }),
   badName(pauseTaskType, { name }),
   badName(resumeTaskType, { name }),
@@ -69,8 +69,8 @@ export const labels = [
   badCall({
     title: 'a filter with the label "a\\u0000b"',
     method: listTasks,
-    request: { labels: { 'a\u0000b': 'x' } },
-    expected: fieldInvalid('labels["a\\u0000b"]'),
+    request: { filter: { labels: { 'a\u0000b': 'x' } } },
+    expected: fieldInvalid('filter.labels["a\u0000b"]'),
   }),
 ];
 

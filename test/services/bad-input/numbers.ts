@@ -94,8 +94,8 @@ export const times = [
   badCall({
     title: 'a filter with a time before 1970',
     method: listTasks,
-    request: { createdAfter: { seconds: -1n } },
-    expected: fieldInvalid('created_after'),
+    request: { filter: { createdAfter: { seconds: -1n } } },
+    expected: fieldInvalid('filter.created_after'),
   }),
   badCall({
     title: 'a task type that is kept for a second',
@@ -145,15 +145,15 @@ export const numbers = [
   badCall({
     title: 'a filter with the state 99',
     method: listTasks,
-    request: { states: [99 as TaskState] },
-    body: '{"states":["TASK_STATE_BROKEN"]}',
-    expected: fieldInvalid('states[0]'),
+    request: { filter: { states: [99 as TaskState] } },
+    body: '{"filter":{"states":["TASK_STATE_BROKEN"]}}',
+    expected: fieldInvalid('filter.states[0]'),
   }),
   badCall({
     title: 'a filter with no state',
     method: listTasks,
-    request: { states: [TaskState.UNSPECIFIED] },
-    expected: fieldInvalid('states[0]'),
+    request: { filter: { states: [TaskState.UNSPECIFIED] } },
+    expected: fieldInvalid('filter.states[0]'),
   }),
 ];
 

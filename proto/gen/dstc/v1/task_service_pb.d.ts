@@ -8,8 +8,9 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Payload } from "./payload_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Deadlines, DependencyPolicy, RetryPolicy, Task, TaskEvent, TaskState } from "./task_pb.js";
+import type { Deadlines, DependencyPolicy, RetryPolicy, Task, TaskEvent } from "./task_pb.js";
 import type { ErrorReason } from "./error_pb.js";
+import type { TaskFilter } from "./task_filter_pb.js";
 
 /**
  * Describes the file dstc/v1/task_service.proto.
@@ -405,51 +406,23 @@ export declare type ListTasksRequest = Message<"dstc.v1.ListTasksRequest"> & {
   namespace: string;
 
   /**
-   * Tasks of any of these types; empty means any type.
+   * Unset means all.
    *
-   * @generated from field: repeated string types = 2;
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
    */
-  types: string[];
-
-  /**
-   * Tasks in any of these states; empty means any state.
-   *
-   * @generated from field: repeated dstc.v1.TaskState states = 3;
-   */
-  states: TaskState[];
-
-  /**
-   * Tasks that have all of these labels.
-   *
-   * @generated from field: map<string, string> labels = 4;
-   */
-  labels: { [key: string]: string };
-
-  /**
-   * Tasks submitted at this time or later.
-   *
-   * @generated from field: google.protobuf.Timestamp created_after = 5;
-   */
-  createdAfter?: Timestamp | undefined;
-
-  /**
-   * Tasks submitted before this time.
-   *
-   * @generated from field: google.protobuf.Timestamp created_before = 6;
-   */
-  createdBefore?: Timestamp | undefined;
+  filter?: TaskFilter | undefined;
 
   /**
    * At most this many; 0 means 50, 1,000 at most.
    *
-   * @generated from field: int32 page_size = 7;
+   * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
    * `next_page_token` of the page before, with the same filter.
    *
-   * @generated from field: string page_token = 8;
+   * @generated from field: string page_token = 4;
    */
   pageToken: string;
 };
@@ -1009,6 +982,639 @@ export declare type DiscardTaskResponse = Message<"dstc.v1.DiscardTaskResponse">
 export declare const DiscardTaskResponseSchema: GenMessage<DiscardTaskResponse>;
 
 /**
+ * Which tasks, and why.
+ *
+ * @generated from message dstc.v1.CancelTasksRequest
+ */
+export declare type CancelTasksRequest = Message<"dstc.v1.CancelTasksRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * At least one condition, unless `all` is set.
+   *
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
+   */
+  filter?: TaskFilter | undefined;
+
+  /**
+   * Every one in the namespace, in place of a filter.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Counts what would be changed, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
+
+  /**
+   * At most this many in this page; 0 means 1,000, 10,000 at most.
+   *
+   * @generated from field: int32 tasks_max = 6;
+   */
+  tasksMax: number;
+
+  /**
+   * `next_page_token` of the page before, with everything else the same.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+
+  /**
+   * How long the workers of running tasks have to stop. Unset means 10 s.
+   *
+   * @generated from field: google.protobuf.Duration grace = 8;
+   */
+  grace?: Duration | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.CancelTasksRequest.
+ * Use `create(CancelTasksRequestSchema)` to create a new message.
+ */
+export declare const CancelTasksRequestSchema: GenMessage<CancelTasksRequest>;
+
+/**
+ * What became of this page.
+ *
+ * @generated from message dstc.v1.CancelTasksResponse
+ */
+export declare type CancelTasksResponse = Message<"dstc.v1.CancelTasksResponse"> & {
+  /**
+   * Tasks that match and that the command is for.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * Those of them that were changed, or in a dry run would be.
+   *
+   * @generated from field: int32 changed = 2;
+   */
+  changed: number;
+
+  /**
+   * The ids of some that were changed, or would be.
+   *
+   * @generated from field: repeated string sample_ids = 3;
+   */
+  sampleIds: string[];
+
+  /**
+   * Empty on the last page. A page may be short, or find nothing, and not be the last.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.CancelTasksResponse.
+ * Use `create(CancelTasksResponseSchema)` to create a new message.
+ */
+export declare const CancelTasksResponseSchema: GenMessage<CancelTasksResponse>;
+
+/**
+ * Which tasks, and why.
+ *
+ * @generated from message dstc.v1.PauseTasksRequest
+ */
+export declare type PauseTasksRequest = Message<"dstc.v1.PauseTasksRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * At least one condition, unless `all` is set.
+   *
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
+   */
+  filter?: TaskFilter | undefined;
+
+  /**
+   * Every one in the namespace, in place of a filter.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Counts what would be changed, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
+
+  /**
+   * At most this many in this page; 0 means 1,000, 10,000 at most.
+   *
+   * @generated from field: int32 tasks_max = 6;
+   */
+  tasksMax: number;
+
+  /**
+   * `next_page_token` of the page before, with everything else the same.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.PauseTasksRequest.
+ * Use `create(PauseTasksRequestSchema)` to create a new message.
+ */
+export declare const PauseTasksRequestSchema: GenMessage<PauseTasksRequest>;
+
+/**
+ * What became of this page.
+ *
+ * @generated from message dstc.v1.PauseTasksResponse
+ */
+export declare type PauseTasksResponse = Message<"dstc.v1.PauseTasksResponse"> & {
+  /**
+   * Tasks that match and that the command is for.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * Those of them that were changed, or in a dry run would be.
+   *
+   * @generated from field: int32 changed = 2;
+   */
+  changed: number;
+
+  /**
+   * The ids of some that were changed, or would be.
+   *
+   * @generated from field: repeated string sample_ids = 3;
+   */
+  sampleIds: string[];
+
+  /**
+   * Empty on the last page. A page may be short, or find nothing, and not be the last.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.PauseTasksResponse.
+ * Use `create(PauseTasksResponseSchema)` to create a new message.
+ */
+export declare const PauseTasksResponseSchema: GenMessage<PauseTasksResponse>;
+
+/**
+ * Which tasks, and why.
+ *
+ * @generated from message dstc.v1.ResumeTasksRequest
+ */
+export declare type ResumeTasksRequest = Message<"dstc.v1.ResumeTasksRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * At least one condition, unless `all` is set.
+   *
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
+   */
+  filter?: TaskFilter | undefined;
+
+  /**
+   * Every one in the namespace, in place of a filter.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Counts what would be changed, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
+
+  /**
+   * At most this many in this page; 0 means 1,000, 10,000 at most.
+   *
+   * @generated from field: int32 tasks_max = 6;
+   */
+  tasksMax: number;
+
+  /**
+   * `next_page_token` of the page before, with everything else the same.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.ResumeTasksRequest.
+ * Use `create(ResumeTasksRequestSchema)` to create a new message.
+ */
+export declare const ResumeTasksRequestSchema: GenMessage<ResumeTasksRequest>;
+
+/**
+ * What became of this page.
+ *
+ * @generated from message dstc.v1.ResumeTasksResponse
+ */
+export declare type ResumeTasksResponse = Message<"dstc.v1.ResumeTasksResponse"> & {
+  /**
+   * Tasks that match and that the command is for.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * Those of them that were changed, or in a dry run would be.
+   *
+   * @generated from field: int32 changed = 2;
+   */
+  changed: number;
+
+  /**
+   * The ids of some that were changed, or would be.
+   *
+   * @generated from field: repeated string sample_ids = 3;
+   */
+  sampleIds: string[];
+
+  /**
+   * Empty on the last page. A page may be short, or find nothing, and not be the last.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.ResumeTasksResponse.
+ * Use `create(ResumeTasksResponseSchema)` to create a new message.
+ */
+export declare const ResumeTasksResponseSchema: GenMessage<ResumeTasksResponse>;
+
+/**
+ * Which tasks, and why.
+ *
+ * @generated from message dstc.v1.SkipTasksRequest
+ */
+export declare type SkipTasksRequest = Message<"dstc.v1.SkipTasksRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * At least one condition, unless `all` is set.
+   *
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
+   */
+  filter?: TaskFilter | undefined;
+
+  /**
+   * Every one in the namespace, in place of a filter.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Counts what would be changed, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
+
+  /**
+   * At most this many in this page; 0 means 1,000, 10,000 at most.
+   *
+   * @generated from field: int32 tasks_max = 6;
+   */
+  tasksMax: number;
+
+  /**
+   * `next_page_token` of the page before, with everything else the same.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.SkipTasksRequest.
+ * Use `create(SkipTasksRequestSchema)` to create a new message.
+ */
+export declare const SkipTasksRequestSchema: GenMessage<SkipTasksRequest>;
+
+/**
+ * What became of this page.
+ *
+ * @generated from message dstc.v1.SkipTasksResponse
+ */
+export declare type SkipTasksResponse = Message<"dstc.v1.SkipTasksResponse"> & {
+  /**
+   * Tasks that match and that the command is for.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * Those of them that were changed, or in a dry run would be.
+   *
+   * @generated from field: int32 changed = 2;
+   */
+  changed: number;
+
+  /**
+   * The ids of some that were changed, or would be.
+   *
+   * @generated from field: repeated string sample_ids = 3;
+   */
+  sampleIds: string[];
+
+  /**
+   * Empty on the last page. A page may be short, or find nothing, and not be the last.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.SkipTasksResponse.
+ * Use `create(SkipTasksResponseSchema)` to create a new message.
+ */
+export declare const SkipTasksResponseSchema: GenMessage<SkipTasksResponse>;
+
+/**
+ * Which dead letters, and why.
+ *
+ * @generated from message dstc.v1.RedriveTasksRequest
+ */
+export declare type RedriveTasksRequest = Message<"dstc.v1.RedriveTasksRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * At least one condition, unless `all` is set.
+   *
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
+   */
+  filter?: TaskFilter | undefined;
+
+  /**
+   * Every one in the namespace, in place of a filter.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Counts what would be changed, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
+
+  /**
+   * At most this many in this page; 0 means 1,000, 10,000 at most.
+   *
+   * @generated from field: int32 tasks_max = 6;
+   */
+  tasksMax: number;
+
+  /**
+   * `next_page_token` of the page before, with everything else the same.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+
+  /**
+   * Spreads the tasks over time, across pages, so that at most this many are due in
+   * a second. 0 means all at once.
+   *
+   * @generated from field: double tasks_per_second = 8;
+   */
+  tasksPerSecond: number;
+};
+
+/**
+ * Describes the message dstc.v1.RedriveTasksRequest.
+ * Use `create(RedriveTasksRequestSchema)` to create a new message.
+ */
+export declare const RedriveTasksRequestSchema: GenMessage<RedriveTasksRequest>;
+
+/**
+ * What became of this page.
+ *
+ * @generated from message dstc.v1.RedriveTasksResponse
+ */
+export declare type RedriveTasksResponse = Message<"dstc.v1.RedriveTasksResponse"> & {
+  /**
+   * Tasks that match and that the command is for.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * Those of them that were changed, or in a dry run would be.
+   *
+   * @generated from field: int32 changed = 2;
+   */
+  changed: number;
+
+  /**
+   * The ids of some that were changed, or would be.
+   *
+   * @generated from field: repeated string sample_ids = 3;
+   */
+  sampleIds: string[];
+
+  /**
+   * Empty on the last page. A page may be short, or find nothing, and not be the last.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.RedriveTasksResponse.
+ * Use `create(RedriveTasksResponseSchema)` to create a new message.
+ */
+export declare const RedriveTasksResponseSchema: GenMessage<RedriveTasksResponse>;
+
+/**
+ * Which dead letters, and why.
+ *
+ * @generated from message dstc.v1.DiscardTasksRequest
+ */
+export declare type DiscardTasksRequest = Message<"dstc.v1.DiscardTasksRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * At least one condition, unless `all` is set.
+   *
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
+   */
+  filter?: TaskFilter | undefined;
+
+  /**
+   * Every one in the namespace, in place of a filter.
+   *
+   * @generated from field: bool all = 3;
+   */
+  all: boolean;
+
+  /**
+   * For the history.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+
+  /**
+   * Counts what would be changed, and changes nothing.
+   *
+   * @generated from field: bool dry_run = 5;
+   */
+  dryRun: boolean;
+
+  /**
+   * At most this many in this page; 0 means 1,000, 10,000 at most.
+   *
+   * @generated from field: int32 tasks_max = 6;
+   */
+  tasksMax: number;
+
+  /**
+   * `next_page_token` of the page before, with everything else the same.
+   *
+   * @generated from field: string page_token = 7;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.DiscardTasksRequest.
+ * Use `create(DiscardTasksRequestSchema)` to create a new message.
+ */
+export declare const DiscardTasksRequestSchema: GenMessage<DiscardTasksRequest>;
+
+/**
+ * What became of this page.
+ *
+ * @generated from message dstc.v1.DiscardTasksResponse
+ */
+export declare type DiscardTasksResponse = Message<"dstc.v1.DiscardTasksResponse"> & {
+  /**
+   * Tasks that match and that the command is for.
+   *
+   * @generated from field: int32 matched = 1;
+   */
+  matched: number;
+
+  /**
+   * Those of them that were changed, or in a dry run would be.
+   *
+   * @generated from field: int32 changed = 2;
+   */
+  changed: number;
+
+  /**
+   * The ids of some that were changed, or would be.
+   *
+   * @generated from field: repeated string sample_ids = 3;
+   */
+  sampleIds: string[];
+
+  /**
+   * Empty on the last page. A page may be short, or find nothing, and not be the last.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message dstc.v1.DiscardTasksResponse.
+ * Use `create(DiscardTasksResponseSchema)` to create a new message.
+ */
+export declare const DiscardTasksResponseSchema: GenMessage<DiscardTasksResponse>;
+
+/**
  * Submits, reads and steers tasks.
  *
  * Besides the errors listed at each RPC, every RPC may answer
@@ -1186,6 +1792,78 @@ export declare const TaskService: GenService<{
     methodKind: "unary";
     input: typeof DiscardTaskRequestSchema;
     output: typeof DiscardTaskResponseSchema;
+  },
+  /**
+   * Does what CancelTask does to all tasks that match a filter, oldest first, a page
+   * at a time: call again with `next_page_token` until it is empty. Only task types
+   * on which the caller holds the permission are touched, and only tasks that were
+   * there at the first page. A task that changes meanwhile is not held back for; it
+   * is changed or not as it then is. Repeating a page is harmless.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+   *
+   * @generated from rpc dstc.v1.TaskService.CancelTasks
+   */
+  cancelTasks: {
+    methodKind: "unary";
+    input: typeof CancelTasksRequestSchema;
+    output: typeof CancelTasksResponseSchema;
+  },
+  /**
+   * Does what PauseTask does to all tasks that match a filter, as CancelTasks does.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+   *
+   * @generated from rpc dstc.v1.TaskService.PauseTasks
+   */
+  pauseTasks: {
+    methodKind: "unary";
+    input: typeof PauseTasksRequestSchema;
+    output: typeof PauseTasksResponseSchema;
+  },
+  /**
+   * Does what ResumeTask does to all tasks that match a filter, as CancelTasks does.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+   *
+   * @generated from rpc dstc.v1.TaskService.ResumeTasks
+   */
+  resumeTasks: {
+    methodKind: "unary";
+    input: typeof ResumeTasksRequestSchema;
+    output: typeof ResumeTasksResponseSchema;
+  },
+  /**
+   * Does what SkipTask does to all tasks that match a filter, as CancelTasks does.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+   *
+   * @generated from rpc dstc.v1.TaskService.SkipTasks
+   */
+  skipTasks: {
+    methodKind: "unary";
+    input: typeof SkipTasksRequestSchema;
+    output: typeof SkipTasksResponseSchema;
+  },
+  /**
+   * Does what RedriveTask does to all dead letters that match a filter, as CancelTasks
+   * does, and not faster than it is told to.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+   *
+   * @generated from rpc dstc.v1.TaskService.RedriveTasks
+   */
+  redriveTasks: {
+    methodKind: "unary";
+    input: typeof RedriveTasksRequestSchema;
+    output: typeof RedriveTasksResponseSchema;
+  },
+  /**
+   * Does what DiscardTask does to all dead letters that match a filter, as CancelTasks
+   * does.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
+   *
+   * @generated from rpc dstc.v1.TaskService.DiscardTasks
+   */
+  discardTasks: {
+    methodKind: "unary";
+    input: typeof DiscardTasksRequestSchema;
+    output: typeof DiscardTasksResponseSchema;
   },
 }>;
 

@@ -49,8 +49,8 @@ interface ListFlags extends CallFlags {
 const list = buildCommand<ListFlags, [], CliContext>({
   async func({ type = [], state = [], label = [], limit, ...flags }) {
     const { client } = await this.connect(flags);
-    const filter = { types: type, states: state, labels: Object.fromEntries(label), pageSize: Math.min(limit, 1_000) };
-    const tasks = first(limit, client.list(filter));
+    const filter = { types: type, states: state, labels: Object.fromEntries(label) };
+    const tasks = first(limit, client.list(filter, { pageSize: Math.min(limit, 1_000) }));
     await printMany(this.screen, flags.output, tasks, (all) => tasksText(this.screen.colors, all, new Date()));
   },
   parameters: {

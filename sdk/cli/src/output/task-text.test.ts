@@ -26,6 +26,9 @@ const task: Task = {
   cancelRequested: false,
   eventSequence: 5,
   creator: 'producer',
+  paused: false,
+  errorFingerprint: '',
+  discarded: false,
 };
 const error = { code: 'EXIT_75', message: 'no\nroute', kind: 'TRANSIENT' } as const;
 
