@@ -54,6 +54,7 @@ export const reasonProto = {
   CALL_CANCELLED: ReasonProto.CALL_CANCELLED,
   UNIMPLEMENTED: ReasonProto.UNIMPLEMENTED,
   QUEUE_FULL: ReasonProto.QUEUE_FULL,
+  WORKER_DRAINED: ReasonProto.WORKER_DRAINED,
 } as const satisfies Record<ErrorReason, ReasonProto>;
 
 /** Fails to compile when the contract has a reason that the domain lacks. */

@@ -25,6 +25,8 @@ export interface DispatchDeps {
 export interface Dispatch {
   readonly join: (session: LiveSession) => void;
   readonly leave: (session: LiveSession) => void;
+  readonly session: (sessionId: string) => LiveSession | undefined;
+  readonly sessionIds: () => Iterable<string>;
   /** A session has room again, for these types or for all. */
   readonly roomIn: (session: LiveSession, types?: Iterable<string>) => void;
   /** Resolves when no claim is under way. */
@@ -172,10 +174,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       sessions.delete(sessionId);
       sessions.set(sessionId, session);
       for (const task of batch) session.hold(task.fence, task.type, false);
-      deps.delivery.sent(
-        session,
-        batch.map((task) => task.fence.leaseId),
-      );
+      deps.delivery.sent(session, batch);
       session.outlet.assign(batch);
     }
   }
@@ -204,6 +203,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         if (members?.size === 0) byQueue.delete(queue);
       }
     },
+    session: (sessionId) => sessions.get(sessionId),
+    sessionIds: () => sessions.keys(),
     roomIn(session, types = session.types) {
       for (const type of types) touch(queueOf({ namespace: session.namespace, type }));
     },

@@ -6,6 +6,7 @@ import { type ControlMany, createControlMany } from './control-many.ts';
 import { createDelivery } from './delivery.ts';
 import { createDependents, type Dependents } from './dependents.ts';
 import { createDispatch, type Dispatch } from './dispatch.ts';
+import { createDrain, type Drain } from './drain.ts';
 import { createGates, type Gates } from './gates.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
 import { createReports, type Reports } from './report.ts';
@@ -36,6 +37,7 @@ export interface Engine {
   readonly submitLinked: SubmitLinked;
   readonly dependents: Dependents;
   readonly controlMany: ControlMany;
+  readonly drain: Drain;
   readonly watch: Watch;
   readonly dispatch: Dispatch;
   readonly sessions: Sessions;
@@ -100,6 +102,7 @@ export function assembleEngine(
     submitLinked: createSubmitLinked({ database, types, wake, payloadBytesMax }),
     dependents: createDependents({ database, wake, log }),
     controlMany: createControlMany({ database, wake }),
+    drain: createDrain({ database, wake }),
     watch: createWatch({ database, wake, log }),
     dispatch,
     sessions,

@@ -1,11 +1,13 @@
 import { type Fence, isSameFence, type LeaseId, type SessionId } from '../domain/ids.ts';
 import type { LeasedTask } from '../store/lease-tasks.ts';
-import type { CancelNotice } from '../store/sessions.ts';
+import type { CancelNotice, DrainNotice } from '../store/sessions.ts';
 
 /** Where a session's news go: a stream, or a call that waits. None of it may throw. */
 export interface SessionOutlet {
   readonly assign: (tasks: readonly LeasedTask[]) => void;
   readonly cancel: (notices: readonly CancelNotice[]) => void;
+  /** An operator drains the worker: it is to finish, and to go. */
+  readonly stop: (notice: DrainNotice) => void;
   /** The session is gone in the database: whoever speaks for it must stop. */
   readonly lost: () => void;
   /** Whether so much is on its way to the worker that more would only pile up. */
@@ -38,6 +40,8 @@ interface Lease {
   readonly type: string;
   accepted: boolean;
   cancelTold: boolean;
+  /** When the database was last known to agree. */
+  checkedMs: number;
 }
 
 /** A worker session that this node serves: its credits and the leases it holds. */
@@ -53,6 +57,7 @@ export class LiveSession implements Reporting {
   readonly #held = new Map<LeaseId, Lease>();
   readonly #heldByType = new Map<string, number>();
   #credits: number;
+  #drain: DrainNotice | undefined;
   #seenMs = performance.now();
 
   constructor(options: LiveSessionOptions) {
@@ -100,7 +105,7 @@ export class LiveSession implements Reporting {
 
   /** Leases it may still take, over all types. */
   get free(): number {
-    return this.outlet.isCongested() ? 0 : Math.max(0, this.#credits - this.#held.size);
+    return this.isDrained || this.outlet.isCongested() ? 0 : Math.max(0, this.#credits - this.#held.size);
   }
 
   /** Leases it may still take of one type; none of a type that its principal may not work on. */
@@ -111,7 +116,7 @@ export class LiveSession implements Reporting {
 
   hold(fence: Fence, type: string, accepted: boolean): void {
     if (this.#held.has(fence.leaseId)) return;
-    this.#held.set(fence.leaseId, { fence, type, accepted, cancelTold: false });
+    this.#held.set(fence.leaseId, { fence, type, accepted, cancelTold: false, checkedMs: performance.now() });
     this.#heldByType.set(type, (this.#heldByType.get(type) ?? 0) + 1);
   }
 
@@ -123,6 +128,22 @@ export class LiveSession implements Reporting {
   holds(fence: Fence): boolean {
     const lease = this.#held.get(fence.leaseId);
     return lease !== undefined && isSameFence(lease.fence, fence);
+  }
+
+  /** Leases that the database was not asked about for this long; they count as asked about now. The oldest stand first. */
+  unchecked(agoMs: number, leasesMax: number): Fence[] {
+    const nowMs = performance.now();
+    const found: Lease[] = [];
+    for (const lease of this.#held.values()) {
+      if (lease.checkedMs > nowMs - agoMs || found.length === leasesMax) break;
+      found.push(lease);
+    }
+    for (const lease of found) {
+      lease.checkedMs = nowMs;
+      this.#held.delete(lease.fence.leaseId);
+      this.#held.set(lease.fence.leaseId, lease);
+    }
+    return found.map(({ fence }) => fence);
   }
 
   /** The worker has it; false when it had said so before or does not hold it. */
@@ -142,6 +163,18 @@ export class LiveSession implements Reporting {
       return true;
     });
     if (news.length > 0) this.outlet.cancel(news);
+  }
+
+  /** Whether an operator drains it. */
+  get isDrained(): boolean {
+    return this.#drain !== undefined;
+  }
+
+  /** Tells the worker to finish and go, each time that an operator says so. It gets no leases from now on. */
+  drain(notice: DrainNotice): void {
+    if (this.#drain?.time === notice.time) return;
+    this.#drain = notice;
+    this.outlet.stop(notice);
   }
 
   /** Forgets a lease; answers with its type when it was held. */

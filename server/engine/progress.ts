@@ -43,7 +43,8 @@ export function createProgressReports(deps: {
   }
 
   async function write(): Promise<void> {
-    lastWriteMs = performance.now();
+    // What was gathered meanwhile goes in as many statements as it takes, and only then is there a pause.
+    if (latest.size <= limits.groupCommitItemsMax) lastWriteMs = performance.now();
     writing = new Map([...latest].slice(0, limits.groupCommitItemsMax));
     for (const leaseId of writing.keys()) latest.delete(leaseId);
     const reports = [...writing.values()];

@@ -2,13 +2,16 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { DstcError } from '../domain/errors.ts';
 import { type Fence, type LeaseId, parseLeaseId, parseSessionId, parseTaskId, type SessionId } from '../domain/ids.ts';
+import { limits } from '../domain/limits.ts';
 import type { Database } from '../store/database.ts';
 import {
+  type DrainNotice,
   expireSessionOfNode,
   insertSession,
   renewSessionsOfNode,
   resumeSession,
   type SessionLease,
+  selectCurrentLeases,
   selectLeasesOfSession,
 } from '../store/sessions.ts';
 import type { Accepts } from './accept.ts';
@@ -49,8 +52,14 @@ export interface Reconciliation {
 export interface Sessions {
   /** Begins a session in the database. */
   readonly create: (info: WorkerInfo) => Promise<SessionSecret>;
-  /** Renews a session, begun on any node, for whoever knows its secret; rejects with `SESSION_NOT_FOUND`. */
-  readonly prove: (who: Pick<WorkerInfo, 'namespace' | 'actor'>, claim: SessionSecret) => Promise<void>;
+  /**
+   * Renews a session, begun on any node, for whoever knows its secret; rejects with `SESSION_NOT_FOUND`. Answers with
+   * what an operator has said who drains it; rejects with `WORKER_DRAINED` when the time for that is over.
+   */
+  readonly prove: (
+    who: Pick<WorkerInfo, 'namespace' | 'actor'>,
+    claim: SessionSecret,
+  ) => Promise<DrainNotice | undefined>;
   /** Serves a session from this node; from now on it is renewed. */
   readonly attach: (sessionId: SessionId, info: WorkerInfo, outlet: SessionOutlet) => LiveSession;
   /**
@@ -68,10 +77,14 @@ export interface Sessions {
   readonly detach: (session: LiveSession) => void;
   /** Gives back, unspent, what its principal may not work on any more, and tells the worker to stop. */
   readonly withdraw: (session: LiveSession) => void;
+  /** An operator drains a worker that may be served here. */
+  readonly drain: (notice: DrainNotice) => void;
   /** The worker has said goodbye: what it still holds is lost now. */
   readonly end: (session: LiveSession) => Promise<void>;
   /** Takes back what was not accepted in time. */
   readonly takeBackUndelivered: () => Promise<void>;
+  /** Asks the database about leases that are held for long, and tells the workers of those that are gone. */
+  readonly check: () => Promise<void>;
   /** Renews all sessions in one statement, and tells those that are gone. */
   readonly renew: () => Promise<void>;
   readonly get: (sessionId: string) => LiveSession | undefined;
@@ -107,7 +120,10 @@ export function createSessions(deps: SessionsDeps): Sessions {
   }
 
   /** Renews a session for whoever knows its secret, and takes it over from the node that had it. */
-  async function prove(who: Pick<WorkerInfo, 'namespace' | 'actor'>, claim: SessionSecret): Promise<void> {
+  async function prove(
+    who: Pick<WorkerInfo, 'namespace' | 'actor'>,
+    claim: SessionSecret,
+  ): Promise<DrainNotice | undefined> {
     const row = {
       id: claim.sessionId,
       namespace: who.namespace,
@@ -115,11 +131,20 @@ export function createSessions(deps: SessionsDeps): Sessions {
       node: deps.node,
       secretHash: secretHashOf(claim.secret),
     };
-    const isLive = await deps.database.run((sql) => resumeSession(sql, row, deps.leaseMs));
-    if (isLive) return;
-    throw new DstcError('SESSION_NOT_FOUND', 'the worker session has ended, or it is not yours; begin a new one', {
-      metadata: { session_id: claim.sessionId },
-    });
+    const resumed = await deps.database.run((sql) => resumeSession(sql, row, deps.leaseMs));
+    if (resumed === undefined) {
+      throw new DstcError('SESSION_NOT_FOUND', 'the worker session has ended, or it is not yours; begin a new one', {
+        metadata: { session_id: claim.sessionId },
+      });
+    }
+    if (resumed.drain?.leftMs != null && resumed.drain.leftMs <= 0) throw workerDrained();
+    return resumed.drain ?? undefined;
+  }
+
+  /** A session has a stream, or waits in calls, or both. */
+  function drain(notice: DrainNotice): void {
+    live.get(notice.sessionId)?.drain(notice);
+    deps.dispatch.session(notice.sessionId)?.drain(notice);
   }
 
   function remove(session: LiveSession): boolean {
@@ -127,6 +152,27 @@ export function createSessions(deps: SessionsDeps): Sessions {
     return live.get(session.sessionId) === session && live.delete(session.sessionId);
   }
 
+  function letGo(session: LiveSession, leaseId: LeaseId): void {
+    const wasFull = session.free === 0;
+    const type = session.letGo(leaseId);
+    if (type === undefined) return;
+    // While it had no place at all, tasks of every type may have gathered, and the order is one for all of them.
+    deps.dispatch.roomIn(session, wasFull ? session.types : [type]);
+  }
+
+  /** A lease is gone whatever the worker does: it is told, and its place is free. */
+  function lose(session: LiveSession, fence: Fence, reason: string): void {
+    if (!session.holds(fence)) return;
+    session.cancel([{ ...fence, sessionId: session.sessionId, reason, graceMs: 0 }]);
+    letGo(session, fence.leaseId);
+  }
+
+  deps.wake.leaseLost.listen(({ sessionId, taskId, attempt, leaseId, reason }) => {
+    const session = live.get(sessionId);
+    const fence = { taskId: parseTaskId(taskId), attempt, leaseId: parseLeaseId(leaseId) };
+    if (session !== undefined) lose(session, fence, reason);
+  });
+  deps.wake.sessionDrained.listen(drain);
   deps.wake.leaseCancelled.listen((notice) => live.get(notice.sessionId)?.cancel([notice]));
 
   return {
@@ -139,6 +185,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
 
     prove,
     attach,
+    drain,
 
     async reconcile(session, held) {
       const { verdicts, unknown } = await compare(deps, session, held);
@@ -158,13 +205,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
 
     verdicts: async (from, held) => (await compare(deps, from, held)).verdicts,
 
-    letGo(session, leaseId) {
-      const wasFull = session.free === 0;
-      const type = session.letGo(leaseId);
-      if (type === undefined) return;
-      // While it had no place at all, tasks of every type may have gathered, and the order is one for all of them.
-      deps.dispatch.roomIn(session, wasFull ? session.types : [type]);
-    },
+    letGo,
 
     detach(session) {
       if (!remove(session)) return;
@@ -188,15 +229,28 @@ export function createSessions(deps: SessionsDeps): Sessions {
 
     async takeBackUndelivered() {
       deps.takeBacks.tryAgain();
-      for (const { session, leaseId } of deps.delivery.overdue()) {
-        const lease = session.lease(leaseId);
-        if (lease === undefined) continue;
+      for (const { session, lease } of deps.delivery.overdue()) {
         deps.log.warn(
           { task: lease.fence.taskId, session: session.sessionId },
           'an assignment was not accepted in time',
         );
         deps.takeBacks.add(session, lease);
-        this.letGo(session, leaseId);
+        letGo(session, lease.fence.leaseId);
+      }
+    },
+
+    async check() {
+      let left: number = limits.leaseCheckBatchMax;
+      const asked = [...live.values()].flatMap((session) => {
+        const fences = session.unchecked(limits.leaseCheckIntervalMs, left);
+        left -= fences.length;
+        return fences.map((fence) => ({ session, fence }));
+      });
+      if (asked.length === 0) return;
+      const leases = asked.map(({ session, fence }) => ({ fence, sessionId: session.sessionId }));
+      const current = await deps.database.run((sql) => selectCurrentLeases(sql, leases));
+      for (const { session, fence } of asked) {
+        if (!current.has(fence.leaseId)) lose(session, fence, 'the lease is not held any more');
       }
     },
 
@@ -219,6 +273,11 @@ export function createSessions(deps: SessionsDeps): Sessions {
     get: (sessionId) => live.get(sessionId),
     ids: () => [...live.keys()],
   };
+}
+
+/** For a worker that an operator drains, and whose time is over: it must not begin anew. */
+export function workerDrained(): DstcError {
+  return new DstcError('WORKER_DRAINED', 'an operator has drained this worker; stop, and begin no other session');
 }
 
 interface Comparison {

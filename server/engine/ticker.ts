@@ -9,7 +9,7 @@ import { selectTick } from '../store/tick.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Sessions } from './sessions.ts';
 import type { SnapshotWatch } from './snapshot-watch.ts';
-import { sweepExpiredSessions, sweepOverdueTasks } from './sweep.ts';
+import { sweepDrainedSessions, sweepExpiredSessions, sweepOverdueTasks } from './sweep.ts';
 import type { Wake } from './wake.ts';
 
 export interface TickerDeps {
@@ -35,6 +35,7 @@ export function startTicker(deps: TickerDeps): Ticker {
     startLoop(deps.log, 'tick', limits.pollIntervalMs, () => outage.watch(() => tick(deps, outage))),
     startLoop(deps.log, 'renewal', deps.leaseMs / 3, () => deps.sessions.renew()),
     startLoop(deps.log, 'delivery', 250, () => deps.sessions.takeBackUndelivered()),
+    startLoop(deps.log, 'leases', 1_000, () => deps.sessions.check()),
     startLoop(deps.log, 'retention', 10_000, () => deleteOutlived(deps)),
     startLoop(deps.log, 'snapshots', limits.snapshotLookIntervalMs, () => deps.snapshots.look()),
     startLoop(deps.log, 'partitions', 3_600_000, () => turnPartitions(deps)),
@@ -72,12 +73,17 @@ function createOutage(leaseMs: number): Outage {
 }
 
 async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
-  const found = await deps.database.run((sql) => selectTick(sql, deps.dispatch.wants(), deps.sessions.ids()));
+  const sessionIds = [...new Set([...deps.sessions.ids(), ...deps.dispatch.sessionIds()])];
+  const found = await deps.database.run((sql) => selectTick(sql, deps.dispatch.wants(), sessionIds));
+  for (const notice of found.drains) deps.sessions.drain(notice);
   deps.dispatch.due(found.due);
   for (const notice of found.cancels) deps.sessions.get(notice.sessionId)?.cancel([notice]);
   if (found.hasEndedDependencies) deps.wake.dependencyEnded.give(undefined);
   if (found.hasExpiredSessions && outage.isOver()) while ((await sweepExpiredSessions(deps)) === limits.sweepBatchMax);
-  if (found.hasOverdueTasks) while ((await sweepOverdueTasks(deps)) === limits.sweepBatchMax);
+  if (found.hasDrainedSessions && outage.isOver()) while ((await sweepDrainedSessions(deps)) === limits.sweepBatchMax);
+  // Progress that workers reported while Postgres was away is written first.
+  const options = { heartbeats: outage.isOver() };
+  if (found.hasOverdueTasks) while ((await sweepOverdueTasks(deps, options)) === limits.sweepBatchMax);
 }
 
 async function deleteOutlived({ database }: TickerDeps): Promise<void> {

@@ -13,6 +13,10 @@ export interface Wake {
   readonly gateOpened: Hint<{ readonly namespace: string; readonly type: string | undefined }>;
   /** A task has ended that others depend on. */
   readonly dependencyEnded: Hint<undefined>;
+  /** A lease was taken back from a worker that may still work on it. */
+  readonly leaseLost: Hint<Omit<CancelHint, 'graceMs'>>;
+  /** A worker was asked to stop. */
+  readonly sessionDrained: Hint<DrainHint>;
 }
 
 export interface CancelHint {
@@ -22,6 +26,15 @@ export interface CancelHint {
   readonly leaseId: string;
   readonly reason: string;
   readonly graceMs: number;
+}
+
+export interface DrainHint {
+  readonly sessionId: string;
+  /** Changes each time that it is asked. */
+  readonly time: string;
+  readonly reason: string;
+  /** What is left of its time; null is no end. */
+  readonly leftMs: number | null;
 }
 
 export interface Hint<Value> {
@@ -36,6 +49,8 @@ export function createWake(): Wake {
     leaseCancelled: createHint(),
     gateOpened: createHint(),
     dependencyEnded: createHint(),
+    leaseLost: createHint(),
+    sessionDrained: createHint(),
   };
 }
 

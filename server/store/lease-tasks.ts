@@ -99,6 +99,10 @@ export interface LeasedTask {
   readonly labels: Readonly<Record<string, string>>;
   readonly createTime: Date;
   readonly runMs: number;
+  /** Null is the node's. */
+  readonly deliveryMs: number | null;
+  /** Null is not watched. */
+  readonly heartbeatMs: number | null;
   readonly input: Uint8Array;
   readonly inputContentType: string;
   readonly checkpoint: Uint8Array | null;
@@ -107,8 +111,8 @@ export interface LeasedTask {
 }
 
 /**
- * Leases tasks that are PENDING to sessions that are alive; the others are missing from the answer. The share lock on
- * the sessions makes a sweep of one of them wait, so that no lease is left with a session that is gone.
+ * Leases tasks that are PENDING to sessions that are alive and not drained; the others are missing from the answer. The
+ * share lock on the sessions makes a sweep of one of them wait, so that no lease is left with a session that is gone.
  */
 export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): Promise<LeasedTask[]> {
   const rows = await sql<
@@ -124,6 +128,8 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       labels: Record<string, string>;
       create_ms: number;
       run_ms: string;
+      delivery_ms: string | null;
+      heartbeat_ms: string | null;
       input: Uint8Array;
       input_content_type: string;
       checkpoint: Uint8Array | null;
@@ -133,6 +139,7 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     WITH alive AS MATERIALIZED (
       SELECT id FROM worker_session
       WHERE id = ANY(${[...new Set(leases.map((lease) => lease.sessionId))]}::uuid[]) AND expire_time > now()
+        AND drain_time IS NULL
       ORDER BY id FOR KEY SHARE
     ), leased AS (
       UPDATE task SET state = 'RUNNING', attempt = attempt + 1, event_sequence = event_sequence + 1,
@@ -156,8 +163,8 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       SELECT id, event_sequence, namespace, type, 'leased', 'RUNNING', attempt, actor, lease_id, session_id FROM leased
     )
     SELECT id, attempt, lease_id, session_id, namespace, type, priority, attempts_max, labels,
-      extract(epoch FROM create_time)::float8 * 1000 AS create_ms, run_ms, input, input_content_type, checkpoint,
-      dependency_count
+      extract(epoch FROM create_time)::float8 * 1000 AS create_ms, run_ms, delivery_ms, heartbeat_ms, input,
+      input_content_type, checkpoint, dependency_count
     FROM leased`;
   return rows.map((row) => ({
     fence: { taskId: parseTaskId(row.id), attempt: row.attempt, leaseId: parseLeaseId(row.lease_id) },
@@ -169,6 +176,8 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     labels: row.labels,
     createTime: new Date(row.create_ms),
     runMs: Number(row.run_ms),
+    deliveryMs: row.delivery_ms === null ? null : Number(row.delivery_ms),
+    heartbeatMs: row.heartbeat_ms === null ? null : Number(row.heartbeat_ms),
     input: row.input,
     inputContentType: row.input_content_type,
     checkpoint: row.checkpoint,

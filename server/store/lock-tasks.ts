@@ -97,8 +97,14 @@ export async function lockLeasesOfSessions(
   return rows.map(lockedTask);
 }
 
-/** Locks tasks whose next deadline has passed, oldest first, by index `task_timer`. */
-export async function lockOverdueTasks(sql: Sql, tasksMax: number): Promise<OverdueTask[]> {
+/**
+ * Locks tasks whose next deadline has passed, oldest first, by index `task_timer`. Without `heartbeats`, silence alone is
+ * forgiven.
+ */
+export async function lockOverdueTasks(
+  sql: Sql,
+  options: { readonly tasksMax: number; readonly heartbeats: boolean },
+): Promise<OverdueTask[]> {
   const rows = await sql<(LockedRow & { passed: OverdueTask['passed'] })[]>`
     SELECT ${columns(sql)}, CASE
         WHEN total_deadline <= now() THEN 'total'
@@ -109,8 +115,9 @@ export async function lockOverdueTasks(sql: Sql, tasksMax: number): Promise<Over
     FROM task
     WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING')
       AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) <= now()
+      AND (${options.heartbeats}::boolean OR LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline) <= now())
     ORDER BY LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline)
-    LIMIT ${tasksMax} FOR UPDATE SKIP LOCKED`;
+    LIMIT ${options.tasksMax} FOR UPDATE SKIP LOCKED`;
   return rows.map((row) => ({ ...lockedTask(row), passed: row.passed }));
 }
 

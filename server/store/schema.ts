@@ -299,6 +299,15 @@ export const workerSession = pgTable(
     buildVersion: text('build_version').notNull(),
     createTime: instant('create_time').notNull().defaultNow(),
     expireTime: instant('expire_time').notNull(),
+    /** Set while an operator drains it: when he last said so. It gets no leases any more. */
+    drainTime: instant('drain_time'),
+    /** When what it still holds is given to others; null is never. */
+    drainDeadline: instant('drain_deadline'),
+    drainReason: text('drain_reason'),
   },
-  (table) => [index('worker_session_expire').on(table.expireTime)],
+  (table) => [
+    index('worker_session_expire').on(table.expireTime),
+    // Workers that must be told to stop; empty most of the time.
+    index('worker_session_drain').on(table.drainDeadline).where(sql`drain_time IS NOT NULL`),
+  ],
 );

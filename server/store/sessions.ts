@@ -1,5 +1,6 @@
-import { and, asc, eq, sql as fragment, gt } from 'drizzle-orm';
+import { and, asc, eq, sql as fragment, gt, type SQL } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import type { Fence } from '../domain/ids.ts';
 import type { Sql } from './database.ts';
 import { workerSession } from './schema.ts';
 
@@ -32,21 +33,60 @@ export async function insertSession(sql: Sql, session: NewSession, leaseMs: numb
   return row.id;
 }
 
+/** That a session is to stop, as an operator has said. */
+export interface DrainNotice {
+  readonly sessionId: string;
+  /** Changes each time that it is said. */
+  readonly time: string;
+  readonly reason: string;
+  /** What is left of its time; null is no end. */
+  readonly leftMs: number | null;
+}
+
+/** A session that was resumed; `drain` when it is to stop. */
+export interface ResumedSession {
+  readonly drain: DrainNotice | null;
+}
+
+/** What a DrainNotice is made of, in SQL. */
+export function drainNotice(sql: Sql) {
+  return sql`CASE WHEN drain_time IS NOT NULL THEN jsonb_build_object('sessionId', worker_session.id, 'time', drain_time,
+    'reason', drain_reason, 'leftMs', extract(epoch FROM drain_deadline - now()) * 1000) END`;
+}
+
 /**
- * Moves a session to this node and renews it; false when it was swept, is foreign, or the secret is another. One that
- * has expired and was not swept yet still has its leases, so it goes on.
+ * Moves a session to this node and renews it; undefined when it was swept, is foreign, or the secret is another. One
+ * that has expired and was not swept yet still has its leases, so it goes on.
  */
 export async function resumeSession(
   sql: Sql,
   session: { readonly id: string } & Pick<NewSession, 'namespace' | 'principal' | 'secretHash' | 'node'>,
   leaseMs: number,
-): Promise<boolean> {
-  const rows = await sql`
+): Promise<ResumedSession | undefined> {
+  const rows = await sql<ResumedSession[]>`
     UPDATE worker_session SET node = ${session.node}, expire_time = now() + ${leaseMs}::float8 * interval '1 millisecond'
     WHERE id = ${session.id} AND namespace = ${session.namespace} AND principal = ${session.principal}
       AND secret_hash = ${session.secretHash}
-    RETURNING id`;
-  return rows.length === 1;
+    RETURNING ${drainNotice(sql)} AS drain`;
+  return rows[0];
+}
+
+/** Has a live session stop; undefined when there is none. Saying it again replaces the reason and the time. */
+export async function drainLiveSession(
+  sql: Sql,
+  drain: {
+    readonly id: string;
+    readonly namespace: string;
+    readonly reason: string;
+    readonly withinMs: number | undefined;
+  },
+): Promise<DrainNotice | undefined> {
+  const rows = await sql<{ drain: DrainNotice }[]>`
+    UPDATE worker_session SET drain_time = clock_timestamp(), drain_reason = ${drain.reason},
+      drain_deadline = now() + ${drain.withinMs ?? null}::float8 * interval '1 millisecond'
+    WHERE id = ${drain.id} AND namespace = ${drain.namespace} AND expire_time > now()
+    RETURNING ${drainNotice(sql)} AS drain`;
+  return rows[0]?.drain;
 }
 
 /** A session and how much longer it lives without another sign of life. */
@@ -78,6 +118,14 @@ export async function lockExpiredSessions(sql: Sql, sessionsMax: number): Promis
   return rows.map((row) => row.id);
 }
 
+/** Locks sessions whose time to stop is over; by index `worker_session_drain`. */
+export async function lockDrainedSessions(sql: Sql, sessionsMax: number): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    SELECT id FROM worker_session WHERE drain_time IS NOT NULL AND drain_deadline <= now()
+    ORDER BY drain_deadline LIMIT ${sessionsMax} FOR UPDATE SKIP LOCKED`;
+  return rows.map((row) => row.id);
+}
+
 /** Deletes those of the sessions that hold no lease any more. */
 export async function deleteLeaselessSessions(sql: Sql, ids: readonly string[]): Promise<void> {
   await sql`
@@ -100,6 +148,22 @@ export function selectLeasesOfSession(sql: Sql, sessionId: string): Promise<Sess
     WHERE session_id = ${sessionId} AND state = 'RUNNING'`;
 }
 
+/** Those of the leases, by id, that are held; by primary key. */
+export async function selectCurrentLeases(
+  sql: Sql,
+  leases: readonly { readonly fence: Fence; readonly sessionId: string }[],
+): Promise<Set<string>> {
+  const rows = await sql<{ lease_id: string }[]>`
+    SELECT task.lease_id
+    FROM unnest(
+      ${leases.map((l) => l.fence.taskId)}::uuid[], ${leases.map((l) => l.fence.attempt)}::int[],
+      ${leases.map((l) => l.fence.leaseId)}::uuid[], ${leases.map((l) => l.sessionId)}::uuid[]
+    ) AS item(id, attempt, lease_id, session_id)
+    JOIN task ON task.id = item.id AND task.attempt = item.attempt AND task.lease_id = item.lease_id
+      AND task.session_id = item.session_id AND state::text = 'RUNNING'`;
+  return new Set(rows.map((row) => row.lease_id));
+}
+
 /** A lease whose worker is asked to stop. */
 export interface CancelNotice {
   readonly taskId: string;
@@ -113,9 +177,32 @@ export interface CancelNotice {
 export type SessionRow = typeof workerSession.$inferSelect & { readonly leases: number };
 
 /** A page of the live sessions of a namespace, by id. */
-export async function selectSessions(
+export function selectSessions(
   orm: PostgresJsDatabase,
   page: { readonly namespace: string; readonly afterId: string | undefined; readonly size: number },
+): Promise<SessionRow[]> {
+  return liveSessions(
+    orm,
+    page.namespace,
+    page.afterId === undefined ? undefined : gt(workerSession.id, page.afterId),
+    page.size,
+  );
+}
+
+/** One live session of a namespace. */
+export async function selectSession(
+  orm: PostgresJsDatabase,
+  which: { readonly namespace: string; readonly id: string },
+): Promise<SessionRow | undefined> {
+  const [row] = await liveSessions(orm, which.namespace, eq(workerSession.id, which.id), 1);
+  return row;
+}
+
+async function liveSessions(
+  orm: PostgresJsDatabase,
+  namespace: string,
+  which: SQL | undefined,
+  size: number,
 ): Promise<SessionRow[]> {
   const rows = await orm
     .select({
@@ -124,14 +211,8 @@ export async function selectSessions(
       leases: fragment<number>`(SELECT count(*)::int FROM task WHERE session_id = worker_session.id AND state = 'RUNNING')`,
     })
     .from(workerSession)
-    .where(
-      and(
-        eq(workerSession.namespace, page.namespace),
-        gt(workerSession.expireTime, fragment`now()`),
-        page.afterId === undefined ? undefined : gt(workerSession.id, page.afterId),
-      ),
-    )
+    .where(and(eq(workerSession.namespace, namespace), gt(workerSession.expireTime, fragment`now()`), which))
     .orderBy(asc(workerSession.id))
-    .limit(page.size);
+    .limit(size);
   return rows.map(({ session, leases }) => ({ ...session, leases }));
 }

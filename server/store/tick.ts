@@ -1,16 +1,19 @@
 import { allowedWants, type Want } from './allowance.ts';
 import type { Sql } from './database.ts';
-import type { CancelNotice } from './sessions.ts';
+import { type CancelNotice, type DrainNotice, drainNotice } from './sessions.ts';
 
 /** What a node has to look after now. */
 export interface Tick {
   readonly hasExpiredSessions: boolean;
+  /** Sessions whose time to stop is over. */
+  readonly hasDrainedSessions: boolean;
   readonly hasOverdueTasks: boolean;
   /** Whether tasks have ended that others wait for, and nobody told them. */
   readonly hasEndedDependencies: boolean;
   /** Those of the wanted queues that have a due task which may be leased. */
   readonly due: readonly { readonly namespace: string; readonly type: string }[];
   readonly cancels: readonly CancelNotice[];
+  readonly drains: readonly DrainNotice[];
 }
 
 /**
@@ -21,14 +24,18 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
   const rows = await sql<
     {
       has_expired_sessions: boolean;
+      has_drained_sessions: boolean;
       has_overdue_tasks: boolean;
       has_ended_dependencies: boolean;
       due: Tick['due'] | null;
       cancels: CancelNotice[] | null;
+      drains: DrainNotice[] | null;
     }[]
   >`
     SELECT
       EXISTS (SELECT 1 FROM worker_session WHERE expire_time <= now()) AS has_expired_sessions,
+      EXISTS (SELECT 1 FROM worker_session WHERE drain_time IS NOT NULL AND drain_deadline <= now())
+        AS has_drained_sessions,
       EXISTS (
         SELECT 1 FROM task
         WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING')
@@ -59,14 +66,20 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
           GREATEST(0, extract(epoch FROM cancel_deadline - now()) * 1000)))
         FROM task
         WHERE session_id = ANY(${sessionIds}::uuid[]) AND state = 'RUNNING' AND cancel_deadline IS NOT NULL
-      ) AS cancels`;
+      ) AS cancels,
+      (
+        SELECT jsonb_agg(${drainNotice(sql)}) FROM worker_session
+        WHERE id = ANY(${sessionIds}::uuid[]) AND drain_time IS NOT NULL
+      ) AS drains`;
   const [row] = rows;
   if (row === undefined) throw new Error('a select without a condition answered with no row');
   return {
     hasExpiredSessions: row.has_expired_sessions,
+    hasDrainedSessions: row.has_drained_sessions,
     hasOverdueTasks: row.has_overdue_tasks,
     hasEndedDependencies: row.has_ended_dependencies,
     due: row.due ?? [],
     cancels: row.cancels ?? [],
+    drains: row.drains ?? [],
   };
 }

@@ -195,3 +195,14 @@ test('does tasks with any program, from submission to output', async () => {
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toMatchObject({ code: 0 });
 });
+
+test('drains a worker of the list, which ends by itself', async () => {
+  const worker = startDstc(['worker', 'exec', '--type', 'idle', '--', 'cat'], { cwd: home });
+  await worker.seen(/connected to .*: working on idle/);
+  const idle = (workers: { id: string; slotsByType: object }[]) =>
+    workers.find(({ slotsByType }) => 'idle' in slotsByType)?.id ?? '';
+  const id = idle(await json('worker', 'list'));
+  const { code, stdout, stderr } = await run(['worker', 'drain', id, '--reason', 'a new version', '--within', '1m']);
+  expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: expect.stringMatching(/draining/), stderr: '' });
+  expect(await worker.ended).toMatchObject({ code: 0, stderr: expect.stringContaining('a new version') });
+}, 60_000);

@@ -127,6 +127,19 @@ test('finishes what it has begun after the first signal, and says so', async () 
   expect(await running.ended).toMatchObject({ code: 0, stderr: expect.stringMatching(/stopped: .*\n$/) });
 });
 
+test('finishes what it has begun and ends well when an operator drains it', async () => {
+  const { running, stream } = await startExec('echo started >&2; until [ -e go ]; do sleep 0.02; done; echo 1');
+  assign(stream, {});
+  await stream.next('progress');
+  stream.send({ case: 'stop', value: { reason: 'a new version' } });
+  await stream.next('draining');
+  await running.seen(/an operator drains this worker: a new version/);
+  await writeFile(join(home, 'go'), '');
+  await stream.next('succeeded');
+  stream.send({ case: 'settled', value: { items: [{ lease, outcome: SettlementOutcome.RECORDED }] } });
+  expect(await running.ended).toMatchObject({ code: 0, stderr: expect.stringMatching(/stopped: .*\n$/) });
+});
+
 test('leaves no program behind after the second signal', async () => {
   const script = `trap '' TERM; mkfifo alive; echo started >&2; exec 9> alive; while :; do sleep 0.05; done`;
   const { running, stream } = await startExec(script);

@@ -1,3 +1,4 @@
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { leaseOf, outcomeOf } from '../setup/raw-worker.ts';
 import { acceptance, type EngineRig, startEngineRig, success } from './rig.ts';
@@ -49,3 +50,24 @@ test('gives what a lost stream had not accepted to another worker at once', asyn
   const [again] = await second.assignments(1, 2_000);
   expect(again?.lease).toMatchObject({ taskId: id, attempt: 1 });
 });
+
+test('takes an assignment back after the time of its own task or type, others after theirs', async () => {
+  const quick = await rig.type({ deadlines: { delivery: durationFromMs(200) } });
+  const patient = await rig.type({ deadlines: { delivery: durationFromMs(3_600_000) } });
+  const [byType, byTask, kept] = [
+    await rig.submit(quick),
+    await rig.submit(patient, { deadlines: { delivery: durationFromMs(200) } }),
+    await rig.submit(patient),
+  ];
+  const worker = await rig.worker({
+    taskTypes: [quick, patient].map((taskType) => ({ taskType, slots: 3 })),
+    slots: 3,
+  });
+  const first = await worker.assignments(3);
+  expect(new Set(first.map(({ lease }) => lease?.taskId))).toEqual(new Set([byType, byTask, kept]));
+  // Taken back and given again, twice each, long before the usual time.
+  const again = await worker.assignments(4, 10_000);
+  expect(new Set(again.map(({ lease }) => lease?.taskId))).toEqual(new Set([byType, byTask]));
+  expect(again.map(({ lease }) => lease?.attempt)).toEqual([1, 1, 1, 1]);
+  expect(await rig.kinds(kept)).toEqual(['SUBMITTED', 'LEASED']);
+}, 15_000);

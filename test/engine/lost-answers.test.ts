@@ -91,6 +91,7 @@ async function join() {
       wake?.();
     },
     cancel: () => undefined,
+    stop: () => undefined,
     lost: () => undefined,
     isCongested: () => false,
   });

@@ -224,3 +224,15 @@ test('a node that drains still takes reports on the stream it wants to end', asy
   expect(await worker.goodbye()).toEqual({ code: 'OK', reason: '' });
   await drained;
 }, 15_000);
+
+test('a worker is told within seconds of a lease that was taken back behind its node, and its place is free', async () => {
+  const { ids, worker, type, leases } = await working(1);
+  await rig.sql`
+    UPDATE task SET state = 'CANCELLED', finished_time = now(), lease_id = NULL, session_id = NULL
+    WHERE id = ${ids[0] ?? ''}`;
+  worker.send({ case: 'demand', value: { credits: 1, taskTypes: [] } });
+  const next = await rig.submit(type);
+  const [cancelled] = (await worker.next('cancels', 15_000)).items;
+  expect(cancelled?.lease?.leaseId).toBe(leases[0]?.leaseId);
+  expect((await worker.assignments(1))[0]?.lease?.taskId).toBe(next);
+}, 25_000);

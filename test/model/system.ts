@@ -150,6 +150,7 @@ export function attach({ engine }: Node, sessionId: SessionId, room: number) {
   const session = engine.sessions.attach(sessionId, workerInfo(room), {
     assign: (tasks) => void assigned.push(...tasks),
     cancel: () => undefined,
+    stop: () => undefined,
     lost: () => undefined,
     isCongested: () => false,
   });

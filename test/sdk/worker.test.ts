@@ -1,4 +1,12 @@
-import { type Client, createClient, RetryableError, type TaskContext, Worker, type WorkerOptions } from '@dstc/sdk';
+import {
+  type Client,
+  createClient,
+  RetryableError,
+  type TaskContext,
+  Worker,
+  type WorkerDrain,
+  type WorkerOptions,
+} from '@dstc/sdk';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { startTestCoordinator, type TestCoordinator } from '../setup/coordinator.ts';
 
@@ -216,4 +224,85 @@ test('runs until it is told to stop', async () => {
   const controller = new AbortController();
   const worker = createWorker({ onConnected: () => controller.abort() }).handle('echo', (input) => input);
   await worker.run({ signal: controller.signal });
+});
+
+test('finishes what it holds and ends by itself when an operator drains it', async () => {
+  const held = heldHandler();
+  const connected = Promise.withResolvers<string>();
+  const drained = Promise.withResolvers<WorkerDrain>();
+  const worker = createWorker({
+    onConnected: ({ sessionId }) => connected.resolve(sessionId),
+    onDrain: drained.resolve,
+    shutdownGraceMs: 0,
+  }).handle('slow', held.handler);
+  const ran = worker.run();
+  const handle = await client.submit('slow');
+  const { signal } = await held.started;
+  expect(await client.drainWorker(await connected.promise, { reason: 'new version' })).toMatchObject({
+    draining: true,
+  });
+  expect(await drained.promise).toEqual({ reason: 'new version', withinMs: undefined });
+  // No grace of its own counts against a drain that has time.
+  expect(signal.aborted).toBe(false);
+  held.resolve('done');
+  await ran;
+  expect(await client.get(handle.id)).toMatchObject({ state: 'SUCCEEDED', output: 'done', attempt: 1 });
+  const left = [];
+  for await (const session of client.workers()) left.push(session.id);
+  expect(left).not.toContain(await connected.promise);
+});
+
+test('gives back in time what it cannot finish when an operator drains it', async () => {
+  const held = heldHandler();
+  const connected = Promise.withResolvers<string>();
+  const worker = createWorker({ onConnected: ({ sessionId }) => connected.resolve(sessionId) });
+  const ran = worker.handle('slow', held.handler).run();
+  const handle = await client.submit('slow');
+  const context = await held.started;
+  void aborted(context).then(held.reject);
+  await client.drainWorker(await connected.promise, { withinMs: 2_000 });
+  await ran;
+  expect(context.signal.reason).toMatchObject({ interruption: 'SHUTDOWN' });
+  expect(await client.get(handle.id)).toMatchObject({ state: 'PENDING' });
+  const released = (await client.history(handle.id)).find(({ kind }) => kind === 'RELEASED');
+  expect(released?.actor).not.toMatch(/^system:/);
+  await handle.cancel();
+});
+
+test('stops a handler that says nothing for longer than its heartbeat, and not one that does', async () => {
+  const deadlines = { heartbeatMs: 2_000 };
+  const held = [heldHandler(), heldHandler()] as const;
+  const handlers = [...held];
+  await createWorker({ concurrency: 2 })
+    .handle('slow', (input, context) => (handlers.shift() ?? held[1]).handler(input, context))
+    .start();
+  const silent = await client.submit('slow', undefined, { deadlines, retry: { attemptsMax: 1 } });
+  const quiet = await held[0].started;
+  const loud = await client.submit('slow', undefined, { deadlines, retry: { attemptsMax: 1 } });
+  const busy = await held[1].started;
+  expect(busy.task.heartbeatMs).toBe(2_000);
+  const beats = setInterval(() => busy.heartbeat(), 100);
+  expect(await aborted(quiet)).toMatchObject({ interruption: 'HEARTBEAT_TIMEOUT' });
+  expect(await client.awaitEnd(silent.id, { timeoutMs: 15_000 })).toMatchObject({
+    state: 'FAILED',
+    error: { code: 'HEARTBEAT_DEADLINE_EXCEEDED' },
+  });
+  clearInterval(beats);
+  expect(busy.signal.aborted).toBe(false);
+  held[1].resolve('done');
+  expect(await loud.result({ timeoutMs: 10_000 })).toBe('done');
+}, 20_000);
+
+test('is given another task in the place of one whose time was over', async () => {
+  const held = heldHandler();
+  const handlers = [held.handler, () => 'done'];
+  await createWorker({ concurrency: 1 })
+    .handle('slow', (input, context) => handlers.shift()?.(input, context))
+    .start();
+  const first = await client.submit('slow', undefined, { deadlines: { runMs: 200 }, retry: { attemptsMax: 1 } });
+  const second = await client.submit('slow');
+  expect(await aborted(await held.started)).toMatchObject({ interruption: 'RUN_TIMEOUT' });
+  held.resolve(undefined);
+  expect(await client.awaitEnd(first.id, { timeoutMs: 10_000 })).toMatchObject({ state: 'FAILED' });
+  expect(await second.result({ timeoutMs: 10_000 })).toBe('done');
 });

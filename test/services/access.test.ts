@@ -10,7 +10,7 @@ import { doorNames, type Rig, startRig } from './rig.ts';
 
 const { submitTask, getTask, listTasks, awaitTask, listTaskEvents, cancelTask } = TaskService.method;
 const { applyTaskType, getTaskType, listTaskTypes } = TaskTypeService.method;
-const { leaseTasks, reportTasks, extendLeases } = WorkerService.method;
+const { leaseTasks, reportTasks, extendLeases, drainWorker } = WorkerService.method;
 
 let rig: Rig;
 beforeAll(async () => {
@@ -23,6 +23,11 @@ afterAll(() => rig.stop());
 describe.each(doorNames)('over %s', (doorName) => {
   const door = () => rig.doors[doorName];
   const refused = (call: () => Promise<unknown>, expected: Expected) => expectRefused(rig, doorName, call, expected);
+  const denied = (permission: string, metadata: Record<string, string>) => ({
+    code: 'PermissionDenied',
+    reason: 'PERMISSION_MISSING',
+    metadata: { permission, ...metadata },
+  });
   async function submitted(type = 'a.plain', namespace = ''): Promise<string> {
     const { task } = await door().call(submitTask, { type, namespace }, rig.token('root'));
     return task?.id ?? '';
@@ -127,12 +132,6 @@ describe.each(doorNames)('over %s', (doorName) => {
   });
 
   describe('a token for one task type', () => {
-    const denied = (permission: string, metadata: Record<string, string>) => ({
-      code: 'PermissionDenied',
-      reason: 'PERMISSION_MISSING',
-      metadata: { permission, ...metadata },
-    });
-
     it.each(['b.plain', 'b.missing', 'a'])('is refused to submit %s, whether or not it exists', async (type) => {
       const expected = denied('submit', { namespace: 'default', task_type: type });
       await refused(() => door().call(submitTask, { type }, rig.token('alice')), expected);
@@ -202,6 +201,41 @@ describe.each(doorNames)('over %s', (doorName) => {
       const { task } = await door().call(cancelTask, { id, reason: 'first' }, rig.token('root'));
       const again = await door().call(cancelTask, { id, reason: 'second' }, rig.token('root'));
       expect(again.task).toEqual(task);
+    });
+  });
+
+  describe('a worker', () => {
+    async function sessionOf(taskTypes: string[], namespace = ''): Promise<string> {
+      const { session } = await door().call(leaseTasks, { taskTypes, namespace }, rig.token('root'));
+      return session?.sessionId ?? '';
+    }
+
+    it('of somebody else’s types looks to DrainWorker like one that does not exist', async () => {
+      const notFound = (id: string) => ({
+        code: 'NotFound',
+        reason: 'SESSION_NOT_FOUND',
+        metadata: { session_id: id },
+      });
+      const ids = [
+        await sessionOf(['b.idle']),
+        await sessionOf(['a.idle'], 'elsewhere'),
+        '01890a5d-ac96-774b-bcce-b302099a8057',
+      ];
+      for (const sessionId of ids) {
+        await refused(() => door().call(drainWorker, { sessionId }, rig.token('alice')), notFound(sessionId));
+      }
+    });
+
+    it('is drained only by who operates every one of its types', async () => {
+      const sessionId = await sessionOf(['a.idle', 'b.idle']);
+      await refused(
+        () => door().call(drainWorker, { sessionId }, rig.token('alice')),
+        denied('operate', { namespace: 'default', task_type: 'b.idle' }),
+      );
+      await refused(
+        () => door().call(drainWorker, { sessionId }, rig.token('clerk')),
+        denied('operate', { namespace: 'default' }),
+      );
     });
   });
 

@@ -16,7 +16,7 @@ import { noTask } from './bad-input/bad-call.ts';
 import { doorNames, type Rig, startRig } from './rig.ts';
 
 const { submitTasks, getTask, cancelTask } = TaskService.method;
-const { leaseTasks, reportTasks, extendLeases, listWorkers } = WorkerService.method;
+const { leaseTasks, reportTasks, extendLeases, listWorkers, drainWorker } = WorkerService.method;
 
 let rig: Rig;
 beforeAll(async () => {
@@ -168,6 +168,20 @@ describe.each(doorNames)('a worker without a stream, over %s', (doorName) => {
     const { session, assignments } = await door().call(leaseTasks, { taskTypes: ['b.plain'] }, rig.token('root'));
     expect(assignments).toEqual([]);
     expect(session?.sessionId).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('is drained by those who operate all of its types, and shown so', async () => {
+    const { session, leases } = await leased(1);
+    const request = { sessionId: session.sessionId, reason: 'a new version', within: { seconds: 60n } };
+    const { worker } = await door().call(drainWorker, request, rig.token('alice'));
+    expect(worker).toMatchObject({ id: session.sessionId, draining: true, drainReason: 'a new version', leases: 1 });
+    const left = Number(worker?.drainDeadline?.seconds) - Date.now() / 1_000;
+    expect(left).toBeGreaterThan(50);
+    expect(left).toBeLessThan(61);
+    const { workers } = await door().call(listWorkers, { pageSize: 1_000 }, rig.token('alice'));
+    expect(workers.filter(({ draining }) => draining).map(({ id }) => id)).toContain(session.sessionId);
+    const { stop } = await door().call(extendLeases, { session, held: leases }, rig.token('root'));
+    expect(stop?.reason).toBe('a new version');
   });
 
   it('is listed with its leases, oldest first, to those who operate its types', async () => {

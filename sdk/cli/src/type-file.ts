@@ -106,7 +106,10 @@ function isKind(kind: Exclude<Kind, 'ignored'>, value: unknown): boolean {
   }
 }
 
-const durationFields: ReadonlySet<string> = new Set(['initialDelay', 'delayMax', 'start', 'run', 'total', 'retention']);
+const durationFields: ReadonlySet<string> = new Set([
+  ...['initialDelay', 'delayMax', 'retention'],
+  ...['start', 'delivery', 'heartbeat', 'run', 'total'],
+]);
 
 function withDurations(file: string, path: string, value: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(

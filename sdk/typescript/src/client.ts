@@ -20,7 +20,7 @@ import { filterOf, type TaskFilter } from './task-filter.ts';
 import { type TaskHandle, taskHandle } from './task-handle.ts';
 import { createTaskTypes, type TaskTypes } from './task-types.ts';
 import { watchTasks } from './watch.ts';
-import { listWorkers, type WorkerSession } from './worker-sessions.ts';
+import { type DrainOptions, drainWorker, listWorkers, type WorkerSession } from './worker-sessions.ts';
 
 export type { SubmitResult, WaitOptions };
 
@@ -68,6 +68,8 @@ export interface Client extends Control, ControlMany {
   watch(ids: readonly string[], options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Task>;
   /** The worker sessions of the namespace, oldest first. */
   workers(): AsyncIterable<WorkerSession>;
+  /** Has a worker finish what it holds and stop, by the id of its session. */
+  drainWorker(sessionId: string, options?: DrainOptions): Promise<WorkerSession>;
   /** Ends the connection; calls under way fail. */
   close(): void;
 }
@@ -133,6 +135,7 @@ export function createClient(options: ClientOptions): Client {
     ...createControl(caller, namespace),
     ...createControlMany(caller, namespace),
     workers: () => listWorkers(caller, namespace),
+    drainWorker: (sessionId, drainOptions = {}) => drainWorker(caller, { namespace, sessionId }, drainOptions),
     close: () => channel.close(),
   };
   return client;

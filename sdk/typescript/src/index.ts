@@ -36,6 +36,6 @@ export type { InterruptionCause } from './worker/handler-errors.ts';
 export { FatalError, HandlerError, InterruptedError, PermanentError, RetryableError } from './worker/handler-errors.ts';
 export type { Connected } from './worker/session.ts';
 export type { AssignedTask, ProgressUpdate, TaskContext } from './worker/task-context.ts';
-export type { HandleOptions, StopOptions, WorkerOptions } from './worker.ts';
+export type { HandleOptions, StopOptions, WorkerDrain, WorkerOptions } from './worker.ts';
 export { Worker } from './worker.ts';
-export type { WorkerSession } from './worker-sessions.ts';
+export type { DrainOptions, WorkerSession } from './worker-sessions.ts';

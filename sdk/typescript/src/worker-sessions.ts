@@ -1,6 +1,11 @@
 import { create } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { WorkerSession as ContractWorkerSession } from '@dstc/contract/dstc/v1/worker_pb';
-import { ListWorkersRequestSchema, WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
+import {
+  DrainWorkerRequestSchema,
+  ListWorkersRequestSchema,
+  WorkerService,
+} from '@dstc/contract/dstc/v1/worker_service_pb';
 import type { Caller } from './caller.ts';
 import { dateOf } from './task.ts';
 
@@ -25,6 +30,32 @@ export interface WorkerSession {
   readonly createTime: Date | undefined;
   /** When it is lost, unless it gives a sign of life before. */
   readonly expireTime: Date | undefined;
+  /** An operator drains it: it gets no more tasks. */
+  readonly draining: boolean;
+  /** Of the operator who drains it. */
+  readonly drainReason: string;
+  /** While it is drained: when others get what it still holds; undefined when it may take its time. */
+  readonly drainDeadline: Date | undefined;
+}
+
+export interface DrainOptions {
+  /** For the worker and for operators. */
+  readonly reason?: string | undefined;
+  /** After this time others get what the worker still holds, and no attempt is spent. Left out: it may take its time. */
+  readonly withinMs?: number | undefined;
+}
+
+/** Has a worker stop in order, whichever coordinator it is connected to. */
+export async function drainWorker(
+  caller: Caller,
+  which: { readonly namespace: string; readonly sessionId: string },
+  { reason = '', withinMs }: DrainOptions,
+): Promise<WorkerSession> {
+  const within = withinMs === undefined ? {} : { within: durationFromMs(withinMs) };
+  const request = create(DrainWorkerRequestSchema, { ...which, reason, ...within });
+  const { worker } = await caller.unary(WorkerService.method.drainWorker, request);
+  if (worker === undefined) throw new Error('the coordinator answered without a worker');
+  return workerSessionOf(worker);
 }
 
 /** The worker sessions of a namespace, oldest first, page by page. */
@@ -53,5 +84,8 @@ function workerSessionOf(session: ContractWorkerSession): WorkerSession {
     node: session.node,
     createTime: dateOf(session.createTime),
     expireTime: dateOf(session.expireTime),
+    draining: session.draining,
+    drainReason: session.drainReason,
+    drainDeadline: dateOf(session.drainDeadline),
   };
 }

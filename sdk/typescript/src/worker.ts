@@ -1,16 +1,18 @@
 import { hostname } from 'node:os';
 import { create } from '@bufbuild/protobuf';
-import { type Hello, HelloSchema } from '@dstc/contract/dstc/v1/worker_pb';
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import { type Hello, HelloSchema, type Stop } from '@dstc/contract/dstc/v1/worker_pb';
 import { addressDefault, type TlsOptions } from './channel.ts';
 import type { Credentials } from './credentials.ts';
 import { sdkInfo } from './version.ts';
 import { Addresses } from './worker/addresses.ts';
+import { createGrace } from './worker/grace.ts';
 import { Jobs } from './worker/jobs.ts';
 import { Outbox } from './worker/outbox.ts';
 import { isTransient } from './worker/reconnect.ts';
 import type { Handler } from './worker/run-handler.ts';
 import { type Connected, Session } from './worker/session.ts';
-import { shutDown } from './worker/shutdown.ts';
+import { handlerGraceMs, shutDown } from './worker/shutdown.ts';
 import { Slots } from './worker/slots.ts';
 import { openWorkStream } from './worker/stream.ts';
 import type { TaskContext } from './worker/task-context.ts';
@@ -38,8 +40,17 @@ export interface WorkerOptions {
   readonly tls?: boolean | TlsOptions | undefined;
   /** Each time the worker is connected. */
   readonly onConnected?: ((connected: Connected) => void) | undefined;
+  /** An operator drains this worker: it finishes what it holds within the time, if there is one, and stops by itself. */
+  readonly onDrain?: ((drain: WorkerDrain) => void) | undefined;
   /** Each time a stream or a token is lost; the worker goes on by itself. Default: a process warning, save for mere absence. */
   readonly onError?: ((error: unknown) => void) | undefined;
+}
+
+/** What an operator said who drains a worker. */
+export interface WorkerDrain {
+  readonly reason: string;
+  /** After this time others get what it still holds; undefined when it may take its time. */
+  readonly withinMs: number | undefined;
 }
 
 export interface HandleOptions {
@@ -52,6 +63,11 @@ export interface StopOptions {
   readonly graceMs?: number | undefined;
 }
 
+interface Active {
+  readonly session: Session;
+  readonly jobs: Jobs;
+}
+
 const slotsMax = 10_000;
 
 /** Does tasks: connects to a coordinator, is given tasks within its limits, and reports what became of them. */
@@ -59,7 +75,10 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #handlers = new Map<string, Handler>();
   readonly #perType = new Map<string, number>();
-  #active: { readonly session: Session; readonly jobs: Jobs } | undefined;
+  #active: Active | undefined;
+  readonly #grace = createGrace();
+  readonly #ended: Promise<void>;
+  #settleEnded: (() => void) | undefined;
   #settleStart: (() => void) | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -68,6 +87,9 @@ export class Worker {
     requireWhole('concurrency', concurrency, { min: 1, max: slotsMax });
     requireWhole('prefetch', prefetch, { min: 0, max: slotsMax - concurrency });
     this.#options = options;
+    this.#ended = new Promise((resolve) => {
+      this.#settleEnded = resolve;
+    });
   }
 
   /** Says who does the tasks of a type. The coordinator has checked the input against the type's schema, if it has one. */
@@ -100,26 +122,46 @@ export class Worker {
   /** Finishes what it holds within the grace, gives the rest back, and closes. */
   stop({ graceMs = this.#options.shutdownGraceMs ?? graceMsDefault }: StopOptions = {}): Promise<void> {
     if (this.#active === undefined) return Promise.resolve();
-    this.#stopping ??= shutDown(this.#active.session, this.#active.jobs, graceMs).finally(this.#settleStart);
-    return this.#stopping;
+    this.#grace.limit(graceMs);
+    return this.#shutDown(this.#active);
   }
 
-  /** Starts, works until the signal is aborted (without one: until SIGINT or SIGTERM), and stops. */
+  /**
+   * Starts, works until the signal is aborted (without one: until SIGINT or SIGTERM) or an operator drains the worker, and
+   * stops.
+   */
   async run({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     if (signal?.aborted) return;
     void this.start();
-    await (signal === undefined ? processSignal() : aborted(signal));
-    await this.stop();
+    const stop = (): void => void this.stop();
+    const stopListening = signal === undefined ? onProcessSignal(stop) : onAbort(signal, stop);
+    await this.#ended;
+    stopListening();
   }
 
-  #assemble(): { session: Session; jobs: Jobs } {
+  #shutDown({ session, jobs }: Active): Promise<void> {
+    this.#stopping ??= shutDown(session, jobs, this.#grace.over).finally(() => {
+      this.#settleStart?.();
+      this.#settleEnded?.();
+    });
+    return this.#stopping;
+  }
+
+  #drain(active: Active, { reason, within }: Stop): void {
+    const withinMs = within && durationMs(within);
+    this.#grace.allow(withinMs === undefined ? Number.POSITIVE_INFINITY : handlerGraceMs(withinMs));
+    this.#options.onDrain?.({ reason, withinMs });
+    void this.#shutDown(active);
+  }
+
+  #assemble(): Active {
     const { credentials, tls, concurrency = concurrencyDefault, prefetch = 0, onConnected } = this.#options;
     const { address = process.env.DSTC_ADDRESS ?? addressDefault, addresses = [address] } = this.#options;
     const onError = this.#options.onError ?? warn;
     const slots = new Slots({ concurrency, prefetch, perType: this.#perType });
     const outbox = new Outbox();
     const jobs = new Jobs({ handlers: this.#handlers, slots, outbox });
-    const session = new Session({
+    const session: Session = new Session({
       jobs,
       outbox,
       credentials,
@@ -130,6 +172,7 @@ export class Worker {
         this.#settleStart?.();
         onConnected?.(connected);
       },
+      onStop: (stop) => this.#drain({ session, jobs }, stop),
       onError,
       onRefused: ({ taskId }, message) => onError(new Error(`the report on task ${taskId} was refused: ${message}`)),
     });
@@ -161,19 +204,22 @@ function warn(error: unknown): void {
   if (!isTransient(error)) process.emitWarning(error instanceof Error ? error.message : String(error), 'DstcWorker');
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+/** Calls back once; answers with what ends the listening. */
+function onAbort(signal: AbortSignal, callBack: () => void): () => void {
+  signal.addEventListener('abort', callBack, { once: true });
+  return () => signal.removeEventListener('abort', callBack);
 }
 
 /** The first signal stops the worker; as the listeners are gone then, a second one ends the process. */
-function processSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = (): void => {
-      process.off('SIGINT', stop);
-      process.off('SIGTERM', stop);
-      resolve();
-    };
-    process.on('SIGINT', stop);
-    process.on('SIGTERM', stop);
-  });
+function onProcessSignal(callBack: () => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  const stopListening = (): void => {
+    for (const signal of signals) process.off(signal, stop);
+  };
+  const stop = (): void => {
+    stopListening();
+    callBack();
+  };
+  for (const signal of signals) process.on(signal, stop);
+  return stopListening;
 }

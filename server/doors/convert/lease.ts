@@ -13,13 +13,15 @@ import {
   type Settlement as SettlementMessage,
   SettlementOutcome,
   SettlementSchema,
+  type Stop,
+  StopSchema,
 } from '@dstc/contract/dstc/v1/worker_pb';
 import type { DstcError } from '../../domain/errors.ts';
 import { type Fence, parseLeaseId, parseTaskId } from '../../domain/ids.ts';
 import type { Settlement } from '../../engine/report.ts';
 import type { Reconciliation, Verdict } from '../../engine/sessions.ts';
 import type { LeasedTask } from '../../store/lease-tasks.ts';
-import type { CancelNotice } from '../../store/sessions.ts';
+import type { CancelNotice, DrainNotice } from '../../store/sessions.ts';
 import { reasonProto } from '../errors.ts';
 import { toTaskState } from './enums.ts';
 import { toPayload } from './payload.ts';
@@ -46,6 +48,7 @@ export function toAssignment(task: LeasedTask, wantsJson: boolean): Assignment {
     runTimeout: toDuration(task.runMs),
     dependencyCount: task.dependencyCount,
   });
+  if (task.heartbeatMs !== null) assignment.heartbeatTimeout = toDuration(task.heartbeatMs);
   if (task.checkpoint !== null) assignment.checkpoint = task.checkpoint;
   return assignment;
 }
@@ -89,6 +92,12 @@ export function toCancel(notice: CancelNotice): Cancels_Item {
     reason: notice.reason ?? '',
     grace: toDuration(Math.round(notice.graceMs)),
   });
+}
+
+export function toStop({ reason, leftMs }: DrainNotice): Stop {
+  const stop = create(StopSchema, { reason });
+  if (leftMs !== null) stop.within = toDuration(Math.max(0, Math.round(leftMs)));
+  return stop;
 }
 
 const toVerdict = {

@@ -1,18 +1,18 @@
-import { create } from '@bufbuild/protobuf';
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
-import { SdkInfoSchema, type WorkerSession, WorkerSessionSchema } from '@dstc/contract/dstc/v1/worker_pb';
 import type { ReportTasksRequest, SessionRef, WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
-import { fieldInvalid } from '../../domain/errors.ts';
-import { type Fence, type LeaseId, parseSessionId, type SessionId } from '../../domain/ids.ts';
+import { DstcError, fieldInvalid } from '../../domain/errors.ts';
+import { type Fence, type LeaseId, parseSessionId } from '../../domain/ids.ts';
 import { limits } from '../../domain/limits.ts';
+import type { SessionSecret } from '../../engine/sessions.ts';
 import type { Database } from '../../store/database.ts';
-import { type SessionRow, selectSessions } from '../../store/sessions.ts';
+import { type DrainNotice, selectSession, selectSessions } from '../../store/sessions.ts';
 import { selectTick } from '../../store/tick.ts';
 import { callerOf } from '../context.ts';
-import { fenceOf, toAssignment, toCancel, toReconciled } from '../convert/lease.ts';
+import { fenceOf, toAssignment, toCancel, toReconciled, toStop } from '../convert/lease.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
-import { optionalMs, toDuration, toTimestamp } from '../convert/time.ts';
+import { optionalMs, toDuration } from '../convert/time.ts';
+import { toWorkerSession } from '../convert/worker-session.ts';
 import { dependencyResults } from '../worker/dependency-results.ts';
 import { leaseOnce } from '../worker/lease-once.ts';
 import type { ReportSource } from '../worker/reports.ts';
@@ -26,19 +26,19 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
   const { sessions } = deps.engine;
   const leaseDuration = toDuration(deps.leaseMs);
 
-  /** Renews the session of a unary call and answers with who reports. */
+  /** Renews the session of a unary call and answers with who reports, and what an operator has said who drains it. */
   async function proven(
     request: { readonly namespace: string; readonly session?: SessionRef | undefined },
     context: HandlerContext,
-  ): Promise<Omit<ReportSource, 'lease' | 'holds'>> {
+  ): Promise<{ readonly source: Omit<ReportSource, 'lease' | 'holds'>; readonly drain: DrainNotice | undefined }> {
     const { session } = request;
     if (session === undefined) throw fieldInvalid('session', 'is required');
     const caller = callerOf(context);
     const namespace = namespaceOf(request);
     const sessionId = parseSessionId(session.sessionId);
     const { actor } = caller.principal;
-    await sessions.prove({ namespace, actor }, { sessionId, secret: session.resumeSecret });
-    return {
+    const drain = await sessions.prove({ namespace, actor }, { sessionId, secret: session.resumeSecret });
+    const source: Omit<ReportSource, 'lease' | 'holds'> = {
       sessionId,
       namespace,
       actor,
@@ -46,6 +46,7 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
       accept: () => false,
       write: (write) => write(),
     };
+    return { source, drain };
   }
 
   return {
@@ -67,24 +68,28 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
         sdkVersion: '',
         buildVersion: '',
       };
-      const claim: { sessionId: SessionId; secret: string } =
-        request.session === undefined
+      const known = request.session === undefined ? undefined : await proven(request, context);
+      const claim: SessionSecret =
+        request.session === undefined || known === undefined
           ? await sessions.create(info)
-          : { sessionId: (await proven(request, context)).sessionId, secret: request.session.resumeSecret };
+          : { sessionId: known.source.sessionId, secret: request.session.resumeSecret };
+      const session = { sessionId: claim.sessionId, resumeSecret: claim.secret };
+      if (known?.drain !== undefined) return { session, assignments: [], leaseDuration, stop: toStop(known.drain) };
       const waitMs = Math.min(
         optionalMs('wait', request.wait) ?? 0,
         (context.timeoutMs() ?? Number.POSITIVE_INFINITY) - limits.awaitTaskMarginMs,
       );
-      const tasks = await leaseOnce(deps, claim.sessionId, info, { waitMs, signal: context.signal });
+      const { tasks, drain } = await leaseOnce(deps, claim.sessionId, info, { waitMs, signal: context.signal });
       return {
-        session: { sessionId: claim.sessionId, resumeSecret: claim.secret },
+        session,
         assignments: tasks.map((task) => toAssignment(task, caller.wantsJson)),
         leaseDuration,
+        ...(drain !== undefined && { stop: toStop(drain) }),
       };
     },
 
     async reportTasks(request, context) {
-      const source = await proven(request, context);
+      const { source } = await proven(request, context);
       const leases = await sessions.leasesOf(source.sessionId);
       const lease = (leaseId: LeaseId) => leases.get(leaseId);
       const holds = ({ leaseId }: Fence) => leases.has(leaseId);
@@ -92,10 +97,15 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
     },
 
     async extendLeases(request, context) {
-      const source = await proven(request, context);
+      const { source, drain } = await proven(request, context);
       const verdicts = await sessions.verdicts(source, request.held.map(fenceOf));
       const { cancels } = await deps.database.run((sql) => selectTick(sql, [], [source.sessionId]));
-      return { leaseDuration, reconciled: verdicts.map(toReconciled), cancels: cancels.map(toCancel) };
+      return {
+        leaseDuration,
+        reconciled: verdicts.map(toReconciled),
+        cancels: cancels.map(toCancel),
+        ...(drain !== undefined && { stop: toStop(drain) }),
+      };
     },
 
     getDependencyResults: (request, context) => dependencyResults(deps, request, context),
@@ -114,7 +124,30 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
         .filter((row) => Object.keys(row.taskTypes).some((type) => caller.may('operate', namespace, type)));
       return { workers: workers.map(toWorkerSession), nextPageToken: last ? toPageToken(list, last.id) : '' };
     },
+
+    async drainWorker(request, context) {
+      const namespace = namespaceOf(request);
+      const which = { namespace, id: parseSessionId(request.sessionId) };
+      const caller = callerOf(context);
+      const before = await deps.database.query((orm) => selectSession(orm, which));
+      const types = Object.keys(before?.taskTypes ?? {});
+      // Who may operate none of its types does not see it either.
+      if (!types.some((type) => caller.may('operate', namespace, type))) throw sessionNotFound(which.id);
+      for (const type of types) caller.require('operate', namespace, type);
+      const withinMs = optionalMs('within', request.within);
+      const found = await deps.engine.drain({ namespace, sessionId: which.id, reason: request.reason, withinMs });
+      const after = found ? await deps.database.query((orm) => selectSession(orm, which)) : undefined;
+      if (after === undefined) throw sessionNotFound(which.id);
+      deps.log.info({ session: which.id, actor: caller.principal.actor, withinMs }, 'a worker is drained');
+      return { worker: toWorkerSession(after) };
+    },
   };
+}
+
+function sessionNotFound(sessionId: string): DstcError {
+  return new DstcError('SESSION_NOT_FOUND', `there is no worker session ${sessionId} that you may see`, {
+    metadata: { session_id: sessionId },
+  });
 }
 
 function settlementsOf({ reports }: WorkerServiceDeps, source: ReportSource, request: ReportTasksRequest) {
@@ -125,21 +158,4 @@ function settlementsOf({ reports }: WorkerServiceDeps, source: ReportSource, req
     ...(request.released ? reports.released(source, request.released) : []),
     ...(request.cancelAcknowledged ? reports.cancelAcknowledged(source, request.cancelAcknowledged) : []),
   ];
-}
-
-function toWorkerSession(row: SessionRow): WorkerSession {
-  return create(WorkerSessionSchema, {
-    id: row.id,
-    namespace: row.namespace,
-    principal: row.principal,
-    taskTypes: Object.entries(row.taskTypes).map(([taskType, slots]) => ({ taskType, slots })),
-    slots: row.slots,
-    labels: row.labels,
-    sdk: create(SdkInfoSchema, { name: row.sdkName, version: row.sdkVersion }),
-    buildVersion: row.buildVersion,
-    node: row.node,
-    createTime: toTimestamp(row.createTime),
-    expireTime: toTimestamp(row.expireTime),
-    leases: row.leases,
-  });
 }

@@ -19,9 +19,10 @@ import { parseSessionId } from '../../domain/ids.ts';
 import { limits } from '../../domain/limits.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { LiveSession, SessionOutlet } from '../../engine/live-session.ts';
-import type { WorkerInfo } from '../../engine/sessions.ts';
+import { type WorkerInfo, workerDrained } from '../../engine/sessions.ts';
+import type { DrainNotice } from '../../store/sessions.ts';
 import { callerOf } from '../context.ts';
-import { fenceOf, toAssignment, toCancel, toReconciled } from '../convert/lease.ts';
+import { fenceOf, toAssignment, toCancel, toReconciled, toStop } from '../convert/lease.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { toDuration } from '../convert/time.ts';
 import { type Access, createAccess } from './access.ts';
@@ -85,11 +86,12 @@ async function openSession(deps: WorkDeps, hello: Hello, info: WorkerInfo, outbo
   const outlet = createOutlet(outbox);
   const { resume } = hello;
   let claim: { readonly sessionId: ReturnType<typeof parseSessionId>; readonly secret: string };
+  let drain: DrainNotice | undefined;
   if (resume === undefined) {
     claim = await sessions.create(info);
   } else {
     claim = { sessionId: parseSessionId(resume.sessionId), secret: resume.resumeSecret };
-    await sessions.prove(info, claim);
+    drain = await sessions.prove(info, claim);
   }
   const session = sessions.attach(claim.sessionId, info, outlet);
   outbox.push({
@@ -108,10 +110,12 @@ async function openSession(deps: WorkDeps, hello: Hello, info: WorkerInfo, outbo
     const verdicts = await sessions.reconcile(session, resume.held.map(fenceOf));
     outbox.push({ case: 'reconciled', value: create(ReconciledSchema, { items: verdicts.map(toReconciled) }) });
   }
+  if (drain !== undefined) session.drain(drain);
   return session;
 }
 
 function createOutlet(outbox: Outbox): SessionOutlet {
+  let wasStopped = false;
   return {
     assign(tasks) {
       for (const batch of inBatches(tasks, (task) => task.input.byteLength)) {
@@ -122,8 +126,13 @@ function createOutlet(outbox: Outbox): SessionOutlet {
     cancel(notices) {
       outbox.push({ case: 'cancels', value: create(CancelsSchema, { items: notices.map(toCancel) }) });
     },
+    stop(notice) {
+      wasStopped = true;
+      outbox.push({ case: 'stop', value: toStop(notice) });
+    },
     lost() {
-      outbox.end(new DstcError('SESSION_NOT_FOUND', 'the worker session has ended or moved on; begin a new one'));
+      const message = 'the worker session has ended or moved on; begin a new one';
+      outbox.end(wasStopped ? workerDrained() : new DstcError('SESSION_NOT_FOUND', message));
     },
     isCongested: outbox.isCongested,
   };

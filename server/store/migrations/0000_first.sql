@@ -160,7 +160,10 @@ CREATE TABLE "worker_session" (
 	"sdk_version" text NOT NULL,
 	"build_version" text NOT NULL,
 	"create_time" timestamp with time zone DEFAULT now() NOT NULL,
-	"expire_time" timestamp with time zone NOT NULL
+	"expire_time" timestamp with time zone NOT NULL,
+	"drain_time" timestamp with time zone,
+	"drain_deadline" timestamp with time zone,
+	"drain_reason" text
 );
 --> statement-breakpoint
 -- Most rows are updated three times in a short life: leave room on their page, and clean up early.
@@ -189,4 +192,5 @@ CREATE INDEX "task_ended_dependency" ON "task" USING btree ("id") WHERE has_depe
 CREATE INDEX "task_labels" ON "task" USING gin (labels) WHERE labels <> '{}'::jsonb;--> statement-breakpoint
 CREATE INDEX "task_dependency_dependents" ON "task_dependency" USING btree ("depends_on","waits","task_id");--> statement-breakpoint
 CREATE INDEX "task_dependency_waiting" ON "task_dependency" USING btree ("task_id") WHERE waits;--> statement-breakpoint
-CREATE INDEX "worker_session_expire" ON "worker_session" USING btree ("expire_time");
+CREATE INDEX "worker_session_expire" ON "worker_session" USING btree ("expire_time");--> statement-breakpoint
+CREATE INDEX "worker_session_drain" ON "worker_session" USING btree ("drain_deadline") WHERE drain_time IS NOT NULL;

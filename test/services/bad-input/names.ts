@@ -2,12 +2,14 @@ import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/p
 import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
+import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { badCall, badSubmission, controlMethods, fieldInvalid, noTask } from './bad-call.ts';
 
 const { getTask, listTasks, awaitTask } = TaskService.method;
 const { applyTaskType, pauseTaskType, resumeTaskType } = TaskTypeService.method;
 
 const { getNamespace, pauseNamespace, resumeNamespace } = NamespaceService.method;
+const { drainWorker } = WorkerService.method;
 
 const badNames = [
   '',
@@ -114,6 +116,12 @@ export const ids = badIds.flatMap((id) => [
   badId(getTask, { id }),
   badId(awaitTask, { id }),
   ...controlMethods.map((method) => badId(method, { id })),
+  badCall({
+    title: `DrainWorker of ${JSON.stringify(id)}`,
+    method: drainWorker,
+    request: { sessionId: id },
+    expected: fieldInvalid('session_id'),
+  }),
 ]);
 
 function badId<I extends DescMessage>(

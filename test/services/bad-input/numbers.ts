@@ -7,7 +7,7 @@ import { badCall, badSubmission, fieldInvalid, noTask } from './bad-call.ts';
 
 const { listTasks, awaitTask, listTaskEvents, cancelTask, redriveTask } = TaskService.method;
 const { applyTaskType, listTaskTypes } = TaskTypeService.method;
-const { listWorkers } = WorkerService.method;
+const { listWorkers, drainWorker } = WorkerService.method;
 
 const day = 86_400n;
 export const times = [
@@ -51,6 +51,29 @@ export const times = [
     'available_time',
     '{"type":"a.plain","availableTime":"yesterday"}',
   ),
+  badSubmission(
+    'a heartbeat deadline of a second',
+    { deadlines: { heartbeat: { seconds: 1n } } },
+    'deadlines.heartbeat',
+  ),
+  badSubmission('a delivery deadline of nothing', { deadlines: { delivery: {} } }, 'deadlines.delivery'),
+  badSubmission(
+    'a delivery deadline over an hour',
+    { deadlines: { delivery: { seconds: 3_601n } } },
+    'deadlines.delivery',
+  ),
+  badCall({
+    title: 'DrainWorker within more than a day',
+    method: drainWorker,
+    request: { sessionId: noTask, within: { seconds: day + 1n } },
+    expected: fieldInvalid('within'),
+  }),
+  badCall({
+    title: 'DrainWorker within less than nothing',
+    method: drainWorker,
+    request: { sessionId: noTask, within: { seconds: -1n } },
+    expected: fieldInvalid('within'),
+  }),
   ...(['start', 'run', 'total'] as const).flatMap((name) => [
     badSubmission(`a ${name} deadline of zero`, { deadlines: { [name]: {} } }, `deadlines.${name}`),
     badSubmission(`a negative ${name} deadline`, { deadlines: { [name]: { seconds: -5n } } }, `deadlines.${name}`),

@@ -200,6 +200,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_QUEUE_FULL = 25;
    */
   QUEUE_FULL = 25,
+
+  /**
+   * FAILED_PRECONDITION. An operator has drained the worker, and its time is over.
+   *
+   * @generated from enum value: ERROR_REASON_WORKER_DRAINED = 26;
+   */
+  WORKER_DRAINED = 26,
 }
 
 /**

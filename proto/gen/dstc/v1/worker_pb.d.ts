@@ -636,6 +636,13 @@ export declare type Assignment = Message<"dstc.v1.Assignment"> & {
   checkpoint: Uint8Array;
 
   /**
+   * Report Progress at least this often, or the attempt is lost. Unset: not watched.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_timeout = 10;
+   */
+  heartbeatTimeout?: Duration | undefined;
+
+  /**
    * How many tasks it depends on; GetDependencyResults has what became of them.
    *
    * @generated from field: int32 dependency_count = 11;
@@ -887,6 +894,37 @@ export declare type Drain = Message<"dstc.v1.Drain"> & {
 export declare const DrainSchema: GenMessage<Drain>;
 
 /**
+ * An operator drains this worker: it gets no more tasks, on any node. It finishes
+ * what it holds or gives it back, sends Draining, ends the stream, and begins no
+ * other session. Sent again when the operator changes his mind about the time, and
+ * after a resume.
+ *
+ * @generated from message dstc.v1.Stop
+ */
+export declare type Stop = Message<"dstc.v1.Stop"> & {
+  /**
+   * Why, for people.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+
+  /**
+   * What the worker still holds is given to others after this time, unspent, and
+   * the session ends. Unset: it may take its time.
+   *
+   * @generated from field: google.protobuf.Duration within = 2;
+   */
+  within?: Duration | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.Stop.
+ * Use `create(StopSchema)` to create a new message.
+ */
+export declare const StopSchema: GenMessage<Stop>;
+
+/**
  * Are you there?
  *
  * @generated from message dstc.v1.Ping
@@ -995,6 +1033,27 @@ export declare type WorkerSession = Message<"dstc.v1.WorkerSession"> & {
    * @generated from field: int32 leases = 12;
    */
   leases: number;
+
+  /**
+   * An operator drains it: it gets no more tasks.
+   *
+   * @generated from field: bool draining = 13;
+   */
+  draining: boolean;
+
+  /**
+   * Of the operator who drains it.
+   *
+   * @generated from field: string drain_reason = 14;
+   */
+  drainReason: string;
+
+  /**
+   * While it is drained: when what it still holds is given to others. Unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp drain_deadline = 15;
+   */
+  drainDeadline?: Timestamp | undefined;
 };
 
 /**

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Accepted, Assignment, Assignments, CancelAcknowledged, Cancels, Cancels_Item, Credentials, CredentialsNeeded, Demand, Drain, Draining, Failed, Hello, LeaseRef, Ping, Pong, Progress, Reconciled, Reconciled_Item, Released, Settled, Settlement, Succeeded, Welcome, WorkerSession } from "./worker_pb.js";
+import type { Accepted, Assignment, Assignments, CancelAcknowledged, Cancels, Cancels_Item, Credentials, CredentialsNeeded, Demand, Drain, Draining, Failed, Hello, LeaseRef, Ping, Pong, Progress, Reconciled, Reconciled_Item, Released, Settled, Settlement, Stop, Succeeded, Welcome, WorkerSession } from "./worker_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { TaskError, TaskState } from "./task_pb.js";
 import type { Payload } from "./payload_pb.js";
@@ -199,6 +199,14 @@ export declare type WorkResponse = Message<"dstc.v1.WorkResponse"> & {
      */
     value: Ping;
     case: "ping";
+  } | {
+    /**
+     * Finish, and go.
+     *
+     * @generated from field: dstc.v1.Stop stop = 9;
+     */
+    value: Stop;
+    case: "stop";
   } | { case: undefined; value?: undefined };
 };
 
@@ -309,6 +317,13 @@ export declare type LeaseTasksResponse = Message<"dstc.v1.LeaseTasksResponse"> &
    * @generated from field: google.protobuf.Duration lease_duration = 3;
    */
   leaseDuration?: Duration | undefined;
+
+  /**
+   * Set when an operator drains the worker: it gets no more tasks.
+   *
+   * @generated from field: dstc.v1.Stop stop = 4;
+   */
+  stop?: Stop | undefined;
 };
 
 /**
@@ -459,6 +474,13 @@ export declare type ExtendLeasesResponse = Message<"dstc.v1.ExtendLeasesResponse
    * @generated from field: repeated dstc.v1.Cancels.Item cancels = 3;
    */
   cancels: Cancels_Item[];
+
+  /**
+   * Set when an operator drains the worker: it gets no more tasks.
+   *
+   * @generated from field: dstc.v1.Stop stop = 4;
+   */
+  stop?: Stop | undefined;
 };
 
 /**
@@ -662,6 +684,68 @@ export declare type ListWorkersResponse = Message<"dstc.v1.ListWorkersResponse">
 export declare const ListWorkersResponseSchema: GenMessage<ListWorkersResponse>;
 
 /**
+ * Which worker is to stop.
+ *
+ * @generated from message dstc.v1.DrainWorkerRequest
+ */
+export declare type DrainWorkerRequest = Message<"dstc.v1.DrainWorkerRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * The session, from ListWorkers.
+   *
+   * @generated from field: string session_id = 2;
+   */
+  sessionId: string;
+
+  /**
+   * For the worker and for operators.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * What the worker still holds then is given to others, and no attempt is spent.
+   * Unset: it may take its time. 24 h at most.
+   *
+   * @generated from field: google.protobuf.Duration within = 4;
+   */
+  within?: Duration | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.DrainWorkerRequest.
+ * Use `create(DrainWorkerRequestSchema)` to create a new message.
+ */
+export declare const DrainWorkerRequestSchema: GenMessage<DrainWorkerRequest>;
+
+/**
+ * The worker after that.
+ *
+ * @generated from message dstc.v1.DrainWorkerResponse
+ */
+export declare type DrainWorkerResponse = Message<"dstc.v1.DrainWorkerResponse"> & {
+  /**
+   * It is draining.
+   *
+   * @generated from field: dstc.v1.WorkerSession worker = 1;
+   */
+  worker?: WorkerSession | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.DrainWorkerResponse.
+ * Use `create(DrainWorkerResponseSchema)` to create a new message.
+ */
+export declare const DrainWorkerResponseSchema: GenMessage<DrainWorkerResponse>;
+
+/**
  * Gives tasks to workers and takes their reports. The errors that every RPC may
  * answer are listed at TaskService.
  *
@@ -674,7 +758,8 @@ export declare const WorkerService: GenService<{
    * Assignments within the credits, and the worker Accepted and one report for each.
    * Errors: DEADLINE_EXCEEDED `DEADLINE_EXCEEDED` without Hello in 5 s or without a
    * sign of life, FAILED_PRECONDITION `PROTOCOL_VIOLATION`, NOT_FOUND
-   * `SESSION_NOT_FOUND` for a resume, RESOURCE_EXHAUSTED `SLOW_CONSUMER`,
+   * `SESSION_NOT_FOUND` for a resume, FAILED_PRECONDITION `WORKER_DRAINED` after a
+   * Stop whose time is over, RESOURCE_EXHAUSTED `SLOW_CONSUMER`,
    * UNAVAILABLE `NODE_DRAINING`, UNAUTHENTICATED `TOKEN_INVALID` when the token has
    * expired and was not renewed.
    *
@@ -742,6 +827,19 @@ export declare const WorkerService: GenService<{
     methodKind: "unary";
     input: typeof ListWorkersRequestSchema;
     output: typeof ListWorkersResponseSchema;
+  },
+  /**
+   * Has a worker stop in order, whichever node it is connected to: it gets no more
+   * tasks from now on, and is told to finish what it holds. Asking again replaces
+   * the reason and the time. Needs the permission on every type of the worker.
+   * Errors: NOT_FOUND `SESSION_NOT_FOUND`.
+   *
+   * @generated from rpc dstc.v1.WorkerService.DrainWorker
+   */
+  drainWorker: {
+    methodKind: "unary";
+    input: typeof DrainWorkerRequestSchema;
+    output: typeof DrainWorkerResponseSchema;
   },
 }>;
 

@@ -41,7 +41,7 @@ const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext
   inputSchema: { type: object, required: [to] }     # JSON Schema 2020-12
   outputSchema: { type: object }
   retry: { attemptsMax: 5, initialDelay: 1s, multiplier: 2, delayMax: 10m, nonRetryableCodes: [BAD_ADDRESS] }
-  deadlines: { start: 1h, run: 30s, total: 2h }
+  deadlines: { start: 1h, delivery: 3s, heartbeat: 10s, run: 30s, total: 2h }
   priority: 4                                       # 0 to 9
   retention: 30d
   etag: …                                           # set to replace just the version that was read`,

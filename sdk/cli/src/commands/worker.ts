@@ -60,6 +60,8 @@ const exec = buildCommand<ExecFlags, string[], CliContext>({
       concurrency,
       name: `dstc worker exec ${command}`,
       onConnected: () => news(`connected to ${target.address}: working on ${types.join(', ')}; Ctrl-C to stop`),
+      onDrain: ({ reason }) =>
+        news(`an operator drains this worker${reason === '' ? '' : `: ${reason}`}; finishing what is begun`),
       onError: (error) => news(errorText(error)),
     });
     for (const type of types) worker.handle(type, programHandler(options, running));
@@ -146,9 +148,41 @@ const list = buildCommand<CallFlags, [], CliContext>({
   docs: { brief: 'List the workers that are there, and what they hold' },
 });
 
+interface DrainFlags extends CallFlags {
+  readonly reason?: string;
+  readonly within?: number;
+}
+
+const drain = buildCommand<DrainFlags, string[], CliContext>({
+  async func({ reason, within, ...flags }, ...ids) {
+    const { client } = await this.connect(flags);
+    const drained: WorkerSession[] = [];
+    for (const id of ids) drained.push(await client.drainWorker(id, { reason, withinMs: within }));
+    await printMany(this.screen, flags.output, drained, workersText);
+  },
+  parameters: {
+    flags: {
+      ...callFlags,
+      reason: textFlag('text', 'For the worker and for operators'),
+      within: durationFlag('Give what it still holds after this long to others; no attempt is spent'),
+    },
+    aliases: callAliases,
+    positional: {
+      kind: 'array',
+      minimum: 1,
+      parameter: { parse: String, placeholder: 'id', brief: 'Id of a worker, from the list' },
+    },
+  },
+  docs: {
+    brief: 'Have workers finish what they hold and stop',
+    fullDescription: `Has workers stop in order, whichever coordinator they are connected to: from now on they get no more tasks; they finish
+what they hold, or give it back, and end. Saying it again replaces the reason and the time.`,
+  },
+});
+
 /** `dstc worker …` */
 export const workerCommands = buildRouteMap({
-  routes: { exec, list },
+  routes: { exec, list, drain },
   docs: { brief: 'Workers: run any program as one, and see who works' },
 });
 
@@ -160,6 +194,7 @@ function workersText(workers: readonly WorkerSession[]): string {
       { title: 'worker', value: (worker: WorkerSession) => worker.principal },
       { title: 'types', value: (worker: WorkerSession) => Object.keys(worker.slotsByType).join(' ') },
       { title: 'busy', value: (worker: WorkerSession) => `${worker.leases} of ${worker.slots}` },
+      { title: 'state', value: (worker: WorkerSession) => (worker.draining ? 'draining' : 'working') },
       { title: 'node', value: (worker: WorkerSession) => worker.node },
       { title: 'age', value: (worker: WorkerSession) => ageText(worker.createTime, now) },
       { title: 'sdk', value: (worker: WorkerSession) => worker.sdk },

@@ -34,6 +34,8 @@ export function typeText(type: TaskType): string {
     ['longest wait', duration(retry.delayMaxMs)],
     ['never retried', retry.nonRetryableCodes?.length ? retry.nonRetryableCodes.join(' ') : undefined],
     ['start within', duration(deadlines.startMs)],
+    ['accepted within', duration(deadlines.deliveryMs)],
+    ['progress within', duration(deadlines.heartbeatMs)],
     ['run within', duration(deadlines.runMs)],
     ['end within', duration(deadlines.totalMs)],
     ['kept for', duration(type.retentionMs)],

@@ -46,6 +46,8 @@ export type InterruptionCause =
   | 'LEASE_LOST'
   /** The time of the attempt is over. */
   | 'RUN_TIMEOUT'
+  /** The handler said nothing for longer than the task's heartbeat deadline. */
+  | 'HEARTBEAT_TIMEOUT'
   /** The worker stops and its grace is over. */
   | 'SHUTDOWN';
 

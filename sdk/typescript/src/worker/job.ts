@@ -1,3 +1,4 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
 import type { TaskProgress } from '@dstc/contract/dstc/v1/task_pb';
 import type { Assignment, LeaseRef } from '@dstc/contract/dstc/v1/worker_pb';
 import { InterruptedError, type InterruptionCause } from './handler-errors.ts';
@@ -20,6 +21,10 @@ export class Job {
   state: JobState = { phase: 'waiting' };
   /** When the lease ends for this worker, on the monotonic clock. */
   deadlineMs: number;
+  /** The attempt is lost when it says nothing for this long. */
+  readonly heartbeatMs: number;
+  /** When it last said something. */
+  heardMs = performance.now();
   /** All progress so far in one; sent again after a reconnect. */
   progress: TaskProgress | undefined;
   #interruption: InterruptedError | undefined;
@@ -29,6 +34,13 @@ export class Job {
     this.assignment = assignment;
     this.lease = lease;
     this.deadlineMs = deadlineMs;
+    const { heartbeatTimeout } = assignment;
+    this.heartbeatMs = heartbeatTimeout === undefined ? Number.POSITIVE_INFINITY : durationMs(heartbeatTimeout);
+  }
+
+  /** Whether silence ends it. */
+  get isWatched(): boolean {
+    return this.heartbeatMs !== Number.POSITIVE_INFINITY;
   }
 
   get interruption(): InterruptedError | undefined {

@@ -21,7 +21,10 @@ export class Jobs {
   readonly #held = new Map<string, Job>();
   readonly #watchers = new Set<() => void>();
   readonly #deadlines = deadlineTimer((nowMs) => this.#loseOverdue(nowMs));
-  readonly #reportProgress = (job: Job): void => this.#deps.outbox.progress(job);
+  readonly #reportProgress = (job: Job): void => {
+    job.heardMs = performance.now();
+    this.#deps.outbox.progress(job);
+  };
   #waiting: Job[] = [];
   #draining = false;
   payloadBytesMax = Number.POSITIVE_INFINITY;
@@ -61,7 +64,7 @@ export class Jobs {
     } else if (!this.#deps.handlers.has(taskType)) {
       this.report(job, { kind: 'released', reason: 'the worker has no handler for this task type' });
     } else {
-      this.#deadlines.arm(job.deadlineMs);
+      this.#deadlines.arm(dueMsOf(job));
       this.#waiting.push(job);
       this.#startWaiting();
     }
@@ -86,6 +89,8 @@ export class Jobs {
     if (handler === undefined) return;
     job.state = { phase: 'running' };
     this.#deps.slots.take(type);
+    // However long it waited here: the silence of the handler begins now.
+    if (job.isWatched) this.#reportProgress(job);
     const context = taskContext(job, this.#reportProgress);
     void runHandler(handler, job, context, this.payloadBytesMax).then((report) => this.#finish(job, report));
   }
@@ -111,7 +116,7 @@ export class Jobs {
       this.#deps.outbox.report(job);
     } else {
       this.#deps.outbox.accept(job.lease);
-      if (job.progress !== undefined) this.#deps.outbox.progress(job);
+      if (job.progress !== undefined || job.isWatched) this.#deps.outbox.progress(job);
     }
   }
 
@@ -178,19 +183,20 @@ export class Jobs {
     else if (this.#deps.slots.strays > 0) this.#announceDemand();
   }
 
-  /** Waits until a condition on the leases holds; false when it did not within the time. */
-  until(condition: () => boolean, timeoutMs: number): Promise<boolean> {
-    if (condition()) return Promise.resolve(true);
+  /** Waits until a condition on the leases holds; false when it did not before the time was over. */
+  until(condition: () => boolean, over: AbortSignal): Promise<boolean> {
+    if (condition() || over.aborted) return Promise.resolve(condition());
     return new Promise((resolve) => {
       const end = (met: boolean): void => {
-        clearTimeout(timer);
+        over.removeEventListener('abort', giveUp);
         this.#watchers.delete(check);
         resolve(met);
       };
+      const giveUp = (): void => end(condition());
       const check = (): void => {
         if (condition()) end(true);
       };
-      const timer = setTimeout(() => end(condition()), timeoutMs);
+      over.addEventListener('abort', giveUp);
       this.#watchers.add(check);
     });
   }
@@ -204,9 +210,16 @@ export class Jobs {
     for (const job of this.#held.values()) {
       if (job.state.phase === 'reported') continue;
       if (job.deadlineMs <= nowMs) this.lose(job, 'RUN_TIMEOUT', 'the time of the attempt is over');
-      else nextMs = Math.min(nextMs, job.deadlineMs);
+      else if (dueMsOf(job) <= nowMs) this.#endSilence(job);
+      if (this.#held.has(job.lease.leaseId)) nextMs = Math.min(nextMs, dueMsOf(job));
     }
     return nextMs;
+  }
+
+  #endSilence(job: Job): void {
+    // What waits for a handler is not silent for any fault of its own.
+    if (job.state.phase === 'waiting') this.#reportProgress(job);
+    else this.lose(job, 'HEARTBEAT_TIMEOUT', `the handler reported no progress for ${job.heartbeatMs} ms`);
   }
 
   #stray(job: Job): void {
@@ -222,4 +235,10 @@ export class Jobs {
   #notify(): void {
     for (const watcher of this.#watchers) watcher();
   }
+}
+
+/** When something must happen to a job: its time is over, or it has been silent for long. */
+function dueMsOf(job: Job): number {
+  const silenceMsMax = job.state.phase === 'waiting' ? job.heartbeatMs / 2 : job.heartbeatMs;
+  return Math.min(job.deadlineMs, job.heardMs + silenceMsMax);
 }

@@ -173,9 +173,8 @@ export class Outbox {
     for (const [leaseId, job] of this.#progressed) {
       if (items.length === progressItemsMax) break;
       this.#progressed.delete(leaseId);
-      if (job.state.phase === 'running' && job.progress !== undefined) {
-        items.push({ lease: job.lease, progress: { ...job.progress } });
-      }
+      if (job.state.phase !== 'running' && job.state.phase !== 'waiting') continue;
+      items.push({ lease: job.lease, progress: job.progress === undefined ? {} : { ...job.progress } });
     }
     if (items.length === 0) return undefined;
     if (this.#progressed.size === 0) this.#progressDueMs = performance.now() + progressIntervalMs;

@@ -1,3 +1,6 @@
+import { create } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import { type Stop, StopSchema } from '@dstc/contract/dstc/v1/worker_pb';
 import { fullJitterMs } from '../backoff.ts';
 import { DstcError } from '../errors.ts';
 
@@ -6,6 +9,8 @@ export interface Reconnect {
   readonly waitMs: number;
   /** The coordinator does not know the session any more. */
   readonly sessionLost: boolean;
+  /** An operator has drained the worker and its time is over. */
+  readonly drained: Stop | undefined;
   /** The token it was opened with is of no use. */
   readonly tokenRefused: boolean;
 }
@@ -20,11 +25,20 @@ const fast = { baseMs: 200, capMs: 5_000 };
 const slowMs = 5_000;
 
 export function afterFailure({ error, failures }: Failure, random: () => number = Math.random): Reconnect {
-  const quickly = { waitMs: fullJitterMs({ failures, ...fast }, random), sessionLost: false, tokenRefused: false };
+  const quickly = {
+    waitMs: fullJitterMs({ failures, ...fast }, random),
+    sessionLost: false,
+    drained: undefined,
+    tokenRefused: false,
+  };
   // What a person must put right is tried again without haste, and spread out.
   const slowly = { ...quickly, waitMs: slowMs + random() * slowMs };
   if (!(error instanceof DstcError)) return slowly;
   if (error.reason === 'SESSION_NOT_FOUND') return { ...quickly, sessionLost: true };
+  if (error.reason === 'WORKER_DRAINED') {
+    const stop = create(StopSchema, { reason: error.message, within: durationFromMs(0) });
+    return { ...slowly, sessionLost: true, drained: stop };
+  }
   switch (error.code) {
     case 'UNAUTHENTICATED':
       return { ...(failures === 0 ? quickly : slowly), tokenRefused: true };

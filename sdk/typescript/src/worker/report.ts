@@ -36,6 +36,7 @@ export function failedBy(thrown: unknown, interruption: InterruptedError | undef
     case 'SHUTDOWN':
       return { kind: 'released', reason: interruption.message };
     case 'RUN_TIMEOUT':
+    case 'HEARTBEAT_TIMEOUT':
     case 'LEASE_LOST':
     case undefined:
       break;

@@ -5,6 +5,7 @@ import {
   type Hello,
   type LeaseRef,
   ResumeSessionSchema,
+  type Stop,
   type Welcome,
 } from '@dstc/contract/dstc/v1/worker_pb';
 import { type WorkRequest, WorkRequestSchema, type WorkResponse } from '@dstc/contract/dstc/v1/worker_service_pb';
@@ -54,6 +55,8 @@ export interface SessionDeps {
   /** A Hello without `resume`. */
   readonly hello: () => Hello;
   readonly onConnected: (connected: Connected) => void;
+  /** An operator drains this worker. */
+  readonly onStop: (stop: Stop) => void;
   readonly onError: (error: unknown) => void;
   /** A report that the coordinator did not take and that is given up. */
   readonly onRefused: (lease: LeaseRef, message: string) => void;
@@ -156,6 +159,9 @@ export class Session {
       case 'drain':
         void this.#leave(stream, message.value);
         break;
+      case 'stop':
+        this.#deps.onStop(message.value);
+        break;
       case undefined:
         // From a coordinator that is newer than this SDK.
         break;
@@ -198,9 +204,10 @@ export class Session {
   }
 
   #retry(error: unknown): void {
-    const { waitMs, sessionLost } = afterFailure({ error, failures: this.#failures });
+    const { waitMs, sessionLost, drained } = afterFailure({ error, failures: this.#failures });
     this.#failures += 1;
     if (sessionLost) this.#loseSession();
+    if (drained !== undefined) this.#deps.onStop(drained);
     this.#become({ phase: 'waiting', timer: setTimeout(() => void this.#connect(), waitMs) });
     this.#deps.onError(error);
   }
@@ -229,7 +236,7 @@ export class Session {
   async #leave(stream: WorkStream, { addresses, within }: Drain): Promise<void> {
     const { jobs } = this.#deps;
     if (!this.#deps.addresses.suggest(addresses, stream.address)) {
-      await jobs.until(() => jobs.held === 0, within ? durationMs(within) : 0);
+      await jobs.until(() => jobs.held === 0, AbortSignal.timeout(within ? durationMs(within) : 0));
     }
     if (this.#link.phase !== 'open' || this.#link.stream !== stream) return;
     this.#flush();

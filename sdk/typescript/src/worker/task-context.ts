@@ -15,6 +15,8 @@ export interface AssignedTask {
   readonly priority: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly createTime: Date | undefined;
+  /** The attempt is lost when neither `progress` nor `heartbeat` is called for this long; undefined when nobody watches. */
+  readonly heartbeatMs: number | undefined;
   /** What the attempt before left behind, as it was sent; see `TaskContext.checkpoint` for JSON. */
   readonly checkpoint: Uint8Array | undefined;
 }
@@ -37,6 +39,8 @@ export interface TaskContext {
   checkpoint(): unknown;
   /** Tells how far the work has come; call it as often as you like, the latest is sent about twice a second. */
   progress(update: ProgressUpdate): void;
+  /** Says that the work goes on, where there is no progress to tell: for tasks with a heartbeat deadline. */
+  heartbeat(): void;
 }
 
 const messageBytesMax = 1_024;
@@ -54,6 +58,7 @@ export function taskContext(job: Job, onProgress: (job: Job) => void): TaskConte
       priority: assignment.priority,
       labels: assignment.labels,
       createTime: dateOf(assignment.createTime),
+      heartbeatMs: job.isWatched ? job.heartbeatMs : undefined,
       checkpoint,
     },
     get signal() {
@@ -63,6 +68,9 @@ export function taskContext(job: Job, onProgress: (job: Job) => void): TaskConte
     progress(update) {
       mergeProgress(job, update);
       if (job.state.phase === 'running') onProgress(job);
+    },
+    heartbeat() {
+      if (job.state.phase === 'running' && job.isWatched) onProgress(job);
     },
   };
 }

@@ -1,0 +1,25 @@
+import type { Database } from '../store/database.ts';
+import { drainLiveSession } from '../store/sessions.ts';
+import type { Wake } from './wake.ts';
+
+export interface DrainRequest {
+  readonly namespace: string;
+  readonly sessionId: string;
+  readonly reason: string;
+  /** How long the worker has to finish what it holds; undefined is as long as it takes. */
+  readonly withinMs: number | undefined;
+}
+
+/**
+ * Has a worker stop: from the commit on, no node gives it a lease any more. The node that serves it tells it at once when
+ * it is this one, else with its next look at the database. Answers false when there is no such live session.
+ */
+export type Drain = (request: DrainRequest) => Promise<boolean>;
+
+export function createDrain(deps: { readonly database: Database; readonly wake: Wake }): Drain {
+  return async ({ sessionId, ...rest }) => {
+    const notice = await deps.database.run((sql) => drainLiveSession(sql, { ...rest, id: sessionId }));
+    if (notice !== undefined) deps.wake.sessionDrained.give(notice);
+    return notice !== undefined;
+  };
+}
