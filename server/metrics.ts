@@ -30,5 +30,17 @@ export function createMetrics(engine: Engine): Registry {
       this.set(engine.snapshots.ageMs() / 1_000);
     },
   });
+  new Gauge({
+    name: 'dstc_shut_gates',
+    help: 'Task types and namespaces that are held up, over all nodes, as of the last second.',
+    labelNames: ['by'],
+    registers: [registry],
+    collect() {
+      const { paused, open, halfOpen } = engine.circuits.shut();
+      this.set({ by: 'pause' }, paused);
+      this.set({ by: 'open_circuit' }, open);
+      this.set({ by: 'half_open_circuit' }, halfOpen);
+    },
+  });
   return registry;
 }

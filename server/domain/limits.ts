@@ -87,5 +87,14 @@ export const retryPolicyDefault = {
   nonRetryableCodes: [] as readonly string[],
 } as const;
 
+/** Of a type that sets none: only a fatal failure opens it. */
+export const circuitBreakerDefault = {
+  failureRatio: 0,
+  attemptsMin: 20,
+  windowMs: 60_000,
+  openMs: 30_000,
+  probes: 1,
+} as const;
+
 export const runDeadlineMsDefault = 3_600_000;
 export const retentionMsDefault = 30 * 24 * 3_600_000;

@@ -1,3 +1,4 @@
+import { type Verdict, verdictOf } from '../domain/circuit.ts';
 import { decide } from '../domain/decide.ts';
 import { fingerprintOf } from '../domain/fingerprint.ts';
 import type { Command, Effect, Move } from '../domain/lifecycle.ts';
@@ -33,6 +34,10 @@ export interface Applied {
   readonly task: LockedTask;
   readonly move: Move | undefined;
   readonly retryDelayMs: number | null;
+  /** What the end of an attempt says of its type; left out when none has ended, or when it says nothing. */
+  readonly verdict?: Verdict | undefined;
+  /** Of the error that an attempt failed with. */
+  readonly errorCode?: string | undefined;
 }
 
 /** Decides each command by the table of moves and carries the moves out; answers in order. */
@@ -47,13 +52,18 @@ export async function applyMoves(sql: Sql, commands: readonly TaskCommand[]): Pr
   return applied;
 }
 
-/** Hints at what moves have changed: that tasks ended or are due again. */
+/** Hints at what moves have changed: that attempts or tasks ended, or that tasks are due again. */
 export function announceMoves(wake: Wake, applied: readonly Applied[]): void {
-  const moved = applied.flatMap(({ task, move, retryDelayMs: delay }) => (move ? [{ task, move, delay }] : []));
+  const moved = applied.flatMap(({ task, move, verdict, retryDelayMs: delay }) =>
+    move ? [{ task, move, verdict, delay }] : [],
+  );
   for (const [ended, group] of Map.groupBy(moved, ({ move }) => isFinal(move.to))) {
     wake.tasksChanged.give({ ids: group.map(({ task }) => task.id), ended });
   }
-  for (const { task, move, delay } of moved) {
+  for (const { task, move, verdict, delay } of moved) {
+    if (move.effect.lease === 'settle' || move.effect.lease === 'drop') {
+      wake.attemptEnded.give({ namespace: task.namespace, type: task.type, taskId: task.id, verdict });
+    }
     if (move.to === 'PENDING' && move.effect.mark !== 'pause') {
       wake.taskDue.give({ namespace: task.namespace, type: task.type, inMs: delay ?? 0 });
     }
@@ -67,7 +77,14 @@ function decideCommand(command: TaskCommand): Applied {
   const retryable =
     error === undefined || (error.kind === 'TRANSIENT' && !policy.nonRetryableCodes.includes(error.code));
   const move = decide(task, command.command, { retryable });
-  return { task, move, retryDelayMs: move === undefined ? null : delayOf(command, move.effect) };
+  const { nonRetryableCodes } = policy;
+  return {
+    task,
+    move,
+    errorCode: error?.code,
+    retryDelayMs: move === undefined ? null : delayOf(command, move.effect),
+    verdict: move && verdictOf({ event: move.effect.event, error: error ?? null, nonRetryableCodes }),
+  };
 }
 
 /** How long it is until the task is due; null leaves that as it is. */

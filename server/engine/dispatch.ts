@@ -124,6 +124,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       for (const lease of chosen) takeBack(lease.sessionId, lease.namespace, fenceOfChosen(lease));
       throw error;
     });
+    const probes = leased.filter((task) => task.isProbe);
+    if (probes.length > 0) announceProbes(probes);
     deliver(leased);
     deps.wake.tasksChanged.give({ ids: leased.map((task) => task.fence.taskId), ended: false });
     for (const look of nextLooks) {
@@ -176,6 +178,14 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       for (const task of batch) session.hold(task.fence, task.type, false);
       deps.delivery.sent(session, batch);
       session.outlet.assign(batch);
+    }
+  }
+
+  function announceProbes(probes: readonly LeasedTask[]): void {
+    const taskIds = probes.map((task) => task.fence.taskId);
+    deps.wake.probesLeased.give({ taskIds });
+    for (const { namespace, type, fence } of probes) {
+      deps.log.info({ namespace, type, task: fence.taskId, circuit: 'HALF_OPEN' }, 'a probe was leased');
     }
   }
 

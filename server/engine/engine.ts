@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Database } from '../store/database.ts';
 import { type Accepts, createAccepts } from './accept.ts';
+import { type Circuits, createCircuits } from './circuits.ts';
 import { type Control, createControl } from './control.ts';
 import { type ControlMany, createControlMany } from './control-many.ts';
 import { createDelivery } from './delivery.ts';
@@ -32,6 +33,7 @@ export interface EngineOptions {
 export interface Engine {
   readonly types: TaskTypes;
   readonly gates: Gates;
+  readonly circuits: Circuits;
   readonly submit: Submit;
   readonly control: Control;
   readonly submitLinked: SubmitLinked;
@@ -55,8 +57,8 @@ interface EngineDeps {
 
 export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
   const { wake, ...parts } = assembleEngine(deps, options);
-  const { dispatch, sessions, snapshots, accepts, progress, dependents } = parts;
-  const ticker = startTicker({ ...deps, dispatch, sessions, snapshots, wake, ...options });
+  const { dispatch, circuits, sessions, snapshots, accepts, progress, dependents } = parts;
+  const ticker = startTicker({ ...deps, dispatch, circuits, sessions, snapshots, wake, ...options });
   return {
     ...parts,
     async stop() {
@@ -78,7 +80,8 @@ export function assembleEngine(
   const delivery = createDelivery();
   const accepts = createAccepts({ database, wake, log });
   const progress = createProgressReports({ database, wake, log });
-  const reports = createReports({ database, types, accepts, progress, wake, payloadBytesMax });
+  const circuits = createCircuits({ database, types, wake, log });
+  const reports = createReports({ database, types, accepts, progress, circuits, wake, payloadBytesMax });
   const takeBacks = createTakeBacks({ reports, log });
   const dispatch = createDispatch({ database, wake, log, delivery, takeBacks });
   const sessions = createSessions({
@@ -97,6 +100,7 @@ export function assembleEngine(
     wake,
     types,
     gates: createGates({ database, wake, log }),
+    circuits,
     submit: createSubmit({ database, types, wake, payloadBytesMax }),
     control: createControl({ database, types, wake, payloadBytesMax }),
     submitLinked: createSubmitLinked({ database, types, wake, payloadBytesMax }),

@@ -19,6 +19,7 @@ import {
 import type { StoredError } from '../store/schema.ts';
 import type { Accepts } from './accept.ts';
 import { type Applied, announceMoves, applyMoves } from './apply-moves.ts';
+import type { Circuits } from './circuits.ts';
 import { createGroupCommit } from './group-commit.ts';
 import type { Reporting } from './live-session.ts';
 import type { ProgressReports } from './progress.ts';
@@ -57,6 +58,7 @@ export interface ReportDeps {
   readonly types: TaskTypes;
   readonly accepts: Accepts;
   readonly progress: ProgressReports;
+  readonly circuits: Circuits;
   readonly wake: Wake;
   readonly payloadBytesMax: number;
 }
@@ -121,7 +123,12 @@ export function createReports(deps: ReportDeps): Reports {
         outputContentType: output.contentType,
         acceptedAgoMs: deps.accepts.take({ fence, sessionId: from.sessionId })?.agoMs ?? null,
       });
-      return recorded ? { outcome: 'recorded', state: 'SUCCEEDED' } : explain(from, fence);
+      if (!recorded) return explain(from, fence);
+      const { namespace } = from;
+      if (type !== undefined) {
+        deps.wake.attemptEnded.give({ namespace, type, taskId: fence.taskId, verdict: 'passed' });
+      }
+      return { outcome: 'recorded', state: 'SUCCEEDED' };
     },
     end,
     async settledAmong(from, fences) {
@@ -178,12 +185,14 @@ async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promi
     report.command === 'undeliver' ? [] : (deps.accepts.take(report) ?? []),
   );
   const progress = pendingProgress(deps, firsts);
-  const ended = await deps.database.transaction(async (sql) => {
+  const { ended, changes } = await deps.database.transaction(async (sql) => {
     if (accepted.length > 0) await acceptCurrentLeases(sql, accepted);
     if (progress.length > 0) await storeCurrentProgress(sql, progress);
-    return endInTurn(sql, await lockCurrentLeases(sql, firsts), byLease);
+    const ended = await endInTurn(sql, await lockCurrentLeases(sql, firsts), byLease);
+    return { ended, changes: await deps.circuits.openByFatal(sql, [...ended.values()]) };
   });
   announceMoves(deps.wake, [...ended.values()]);
+  deps.circuits.announce(changes);
   return reports.map((report) => {
     const applied = ended.get(report);
     return applied && { state: applied.move?.to };

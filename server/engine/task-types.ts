@@ -17,6 +17,8 @@ export interface KnownTaskType {
 export interface TaskTypes {
   /** The type as it was at most a second ago; rejects with `TASK_TYPE_NOT_FOUND`. */
   readonly get: (namespace: string, name: string) => Promise<KnownTaskType>;
+  /** The type as it was when it was last read; undefined when it never was. */
+  readonly known: (namespace: string, name: string) => KnownTaskType | undefined;
   /** Creates or replaces; rejects with `ETAG_MISMATCH` when an etag is given that is not the current one. */
   readonly apply: (value: Omit<NewTaskType, 'etag'>, expectedEtag: string | undefined) => Promise<TaskTypeRow>;
 }
@@ -56,6 +58,8 @@ export function createTaskTypes(deps: { readonly database: Database }): TaskType
       if (type === undefined) throw taskTypeNotFound(name);
       return type;
     },
+
+    known: (namespace, name) => known.get(`${namespace}/${name}`),
 
     async apply(value, expectedEtag) {
       if (value.inputSchema !== null) compileSchema('task_type.input_schema', value.inputSchema);

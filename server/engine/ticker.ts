@@ -6,6 +6,7 @@ import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-pa
 import { deleteFullKeyBuckets } from '../store/limited-types.ts';
 import { deleteOutlivedTasks } from '../store/retention.ts';
 import { selectTick } from '../store/tick.ts';
+import type { Circuits } from './circuits.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Sessions } from './sessions.ts';
 import type { SnapshotWatch } from './snapshot-watch.ts';
@@ -15,6 +16,7 @@ import type { Wake } from './wake.ts';
 export interface TickerDeps {
   readonly database: Database;
   readonly dispatch: Dispatch;
+  readonly circuits: Circuits;
   readonly sessions: Sessions;
   readonly snapshots: SnapshotWatch;
   readonly wake: Wake;
@@ -84,6 +86,7 @@ async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
   // Progress that workers reported while Postgres was away is written first.
   const options = { heartbeats: outage.isOver() };
   if (found.hasOverdueTasks) while ((await sweepOverdueTasks(deps, options)) === limits.sweepBatchMax);
+  await deps.circuits.turn(found.shut);
 }
 
 async function deleteOutlived({ database }: TickerDeps): Promise<void> {

@@ -1,3 +1,5 @@
+import type { Verdict } from '../domain/circuit.ts';
+
 /**
  * The one thing that goes up: lossy hints that something happened. Whoever misses one finds out by polling, at most a
  * second later.
@@ -11,12 +13,24 @@ export interface Wake {
   readonly leaseCancelled: Hint<CancelHint>;
   /** Tasks that were held up may be leased again, of one type or of the whole namespace. */
   readonly gateOpened: Hint<{ readonly namespace: string; readonly type: string | undefined }>;
+  /** An attempt has ended, in whichever way. */
+  readonly attemptEnded: Hint<AttemptHint>;
+  /** Tasks were leased to find out whether their type works again. */
+  readonly probesLeased: Hint<{ readonly taskIds: readonly string[] }>;
   /** A task has ended that others depend on. */
   readonly dependencyEnded: Hint<undefined>;
   /** A lease was taken back from a worker that may still work on it. */
   readonly leaseLost: Hint<Omit<CancelHint, 'graceMs'>>;
   /** A worker was asked to stop. */
   readonly sessionDrained: Hint<DrainHint>;
+}
+
+export interface AttemptHint {
+  readonly namespace: string;
+  readonly type: string;
+  readonly taskId: string;
+  /** Undefined when the end says nothing of the type. */
+  readonly verdict: Verdict | undefined;
 }
 
 export interface CancelHint {
@@ -51,6 +65,8 @@ export function createWake(): Wake {
     dependencyEnded: createHint(),
     leaseLost: createHint(),
     sessionDrained: createHint(),
+    attemptEnded: createHint(),
+    probesLeased: createHint(),
   };
 }
 

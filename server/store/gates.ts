@@ -1,9 +1,12 @@
-import { and, eq, inArray } from 'drizzle-orm';
+import { and, eq, sql as fragment, getTableColumns, inArray } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { Sql } from './database.ts';
 import { taskGate } from './schema.ts';
 
-export type GateRow = typeof taskGate.$inferSelect;
+export type GateRow = typeof taskGate.$inferSelect & {
+  /** The database's clock. */
+  readonly nowMs: number;
+};
 
 /** What a gate stands before: one type, or with an empty one the whole namespace. */
 export interface GateKey {
@@ -38,7 +41,7 @@ export async function resumePausedGate(sql: Sql, { namespace, type }: GateKey): 
 /** The gates of types, and of their namespace, as far as there are any; by primary key. */
 export function selectGates(orm: PostgresJsDatabase, namespace: string, types: readonly string[]): Promise<GateRow[]> {
   return orm
-    .select()
+    .select({ ...getTableColumns(taskGate), nowMs: fragment<number>`extract(epoch FROM now())::float8 * 1000` })
     .from(taskGate)
     .where(and(eq(taskGate.namespace, namespace), inArray(taskGate.type, ['', ...types])));
 }

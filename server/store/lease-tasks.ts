@@ -40,7 +40,7 @@ export async function lockDueTasks(
   const rows = await sql<
     ((DueTask & { readonly adopts: null; readonly isOurs: null }) | (LimitedType & { readonly id: null }))[]
   >`
-    WITH want AS MATERIALIZED (${allowedWants(sql, wants)})
+    WITH want AS MATERIALIZED (${allowedWants(sql, wants, { forClaim: true })})
     SELECT due.id, want.namespace, want.type, want.tasks_max AS "tasksMax", due.priority, due.available_ms AS "availableMs", due.attempt,
       limited.adopts, claim.is_ours OR NOT limited.is_exclusive AS "isOurs"
     FROM want
@@ -108,11 +108,14 @@ export interface LeasedTask {
   readonly checkpoint: Uint8Array | null;
   /** How many tasks it depends on. */
   readonly dependencyCount: number;
+  /** Whether it tries if the type works again: its circuit is half open. */
+  readonly isProbe: boolean;
 }
 
 /**
  * Leases tasks that are PENDING to sessions that are alive and not drained; the others are missing from the answer. The
- * share lock on the sessions makes a sweep of one of them wait, so that no lease is left with a session that is gone.
+ * share lock on the sessions makes a sweep of one of them wait, so that no lease is left with a session that is gone. What is
+ * leased of a type whose circuit is not closed is noted in its gate as a probe; `task_gate_shut` has those, mostly none.
  */
 export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): Promise<LeasedTask[]> {
   const rows = await sql<
@@ -134,6 +137,7 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       input_content_type: string;
       checkpoint: Uint8Array | null;
       dependency_count: number;
+      is_probe: boolean;
     }[]
   >`
     WITH alive AS MATERIALIZED (
@@ -161,10 +165,23 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     ), recorded AS (
       INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id)
       SELECT id, event_sequence, namespace, type, 'leased', 'RUNNING', attempt, actor, lease_id, session_id FROM leased
+    ), probed AS (
+      UPDATE task_gate AS gate SET circuit = 'HALF_OPEN', probe_time = NULL,
+        circuit_time = CASE WHEN circuit = 'HALF_OPEN' THEN circuit_time ELSE now() END,
+        circuit_by = 'system:circuit', circuit_reason = 'probes are leased',
+        probes = gate.probes || (
+          SELECT jsonb_agg(jsonb_build_object('taskId', id, 'attempt', attempt, 'leaseId', lease_id))
+          FROM leased WHERE leased.namespace = gate.namespace AND leased.type = gate.type
+        )
+      WHERE (paused_time IS NOT NULL OR circuit <> 'CLOSED')
+        AND (circuit = 'HALF_OPEN' OR circuit = 'OPEN' AND probe_time <= now())
+        AND EXISTS (SELECT 1 FROM leased WHERE leased.namespace = gate.namespace AND leased.type = gate.type)
+      RETURNING gate.namespace, gate.type
     )
     SELECT id, attempt, lease_id, session_id, namespace, type, priority, attempts_max, labels,
       extract(epoch FROM create_time)::float8 * 1000 AS create_ms, run_ms, delivery_ms, heartbeat_ms, input,
-      input_content_type, checkpoint, dependency_count
+      input_content_type, checkpoint, dependency_count,
+      EXISTS (SELECT 1 FROM probed WHERE probed.namespace = leased.namespace AND probed.type = leased.type) AS is_probe
     FROM leased`;
   return rows.map((row) => ({
     fence: { taskId: parseTaskId(row.id), attempt: row.attempt, leaseId: parseLeaseId(row.lease_id) },
@@ -182,5 +199,6 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     inputContentType: row.input_content_type,
     checkpoint: row.checkpoint,
     dependencyCount: row.dependency_count,
+    isProbe: row.is_probe,
   }));
 }

@@ -17,6 +17,7 @@ import {
   timestamp,
   uuid,
 } from 'drizzle-orm/pg-core';
+import { type Bucket, type CircuitBreaker, circuitStates, type Probe } from '../domain/circuit.ts';
 import { dependencyPolicies } from '../domain/dependency.ts';
 import { eventKinds } from '../domain/lifecycle.ts';
 import type { RetryPolicy } from '../domain/retry.ts';
@@ -27,6 +28,7 @@ const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataTyp
 const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });
 
 export const taskState = pgEnum('task_state', taskStates);
+export const circuitState = pgEnum('circuit_state', circuitStates);
 export const taskEventKind = pgEnum('task_event_kind', eventKinds);
 export const dependencyPolicy = pgEnum('dependency_policy', dependencyPolicies);
 
@@ -56,6 +58,8 @@ export const taskType = pgTable(
     retentionMs: bigint('retention_ms', { mode: 'number' }).notNull(),
     /** As they were applied; null is none. What a claim needs of them is in `limited_type`. */
     limits: jsonb('limits').$type<TypeLimits>(),
+    /** Null is the default breaker. */
+    circuitBreaker: jsonb('circuit_breaker').$type<CircuitBreaker>(),
     etag: text('etag').notNull(),
     createTime: instant('create_time').notNull().defaultNow(),
     updateTime: instant('update_time').notNull().defaultNow(),
@@ -74,8 +78,23 @@ export const taskGate = pgTable(
     pausedTime: instant('paused_time'),
     pausedBy: text('paused_by'),
     pauseReason: text('pause_reason'),
+    circuit: circuitState('circuit').notNull().default('CLOSED'),
+    /** When, by whom and why the circuit came to be so; null while it has always been closed. */
+    circuitTime: instant('circuit_time'),
+    circuitBy: text('circuit_by'),
+    circuitReason: text('circuit_reason'),
+    /** Of an open circuit: when the first probe may be leased. */
+    probeTime: instant('probe_time'),
+    openings: integer('openings').notNull().default(0),
+    buckets: jsonb('buckets').$type<readonly Bucket[]>().notNull().default([]),
+    probes: jsonb('probes').$type<readonly Probe[]>().notNull().default([]),
+    probesSucceeded: integer('probes_succeeded').notNull().default(0),
   },
-  (table) => [primaryKey({ columns: [table.namespace, table.type] })],
+  (table) => [
+    primaryKey({ columns: [table.namespace, table.type] }),
+    // Those that hold something up; empty most of the time.
+    index('task_gate_shut').on(table.namespace, table.type).where(sql`paused_time IS NOT NULL OR circuit <> 'CLOSED'`),
+  ],
 );
 
 export const task = pgTable(

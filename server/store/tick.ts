@@ -14,6 +14,15 @@ export interface Tick {
   readonly due: readonly { readonly namespace: string; readonly type: string }[];
   readonly cancels: readonly CancelNotice[];
   readonly drains: readonly DrainNotice[];
+  readonly shut: ShutGates;
+}
+
+/** How many types and namespaces are held up, over all nodes. */
+export interface ShutGates {
+  readonly paused: number;
+  /** Circuits that are open, also by hand. */
+  readonly open: number;
+  readonly halfOpen: number;
 }
 
 /**
@@ -30,6 +39,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       due: Tick['due'] | null;
       cancels: CancelNotice[] | null;
       drains: DrainNotice[] | null;
+      shut: ShutGates;
     }[]
   >`
     SELECT
@@ -44,7 +54,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       EXISTS (SELECT 1 FROM task WHERE has_dependents AND finished_time IS NOT NULL) AS has_ended_dependencies,
       (
         SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
-        FROM (${allowedWants(sql, wants)}) AS want
+        FROM (${allowedWants(sql, wants, { forClaim: false })}) AS want
         -- Of a type with limits anything that waits: what of it is due, only a claim can say.
         WHERE EXISTS (
           SELECT 1 FROM limited_type JOIN task USING (namespace, type)
@@ -70,7 +80,13 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       (
         SELECT jsonb_agg(${drainNotice(sql)}) FROM worker_session
         WHERE id = ANY(${sessionIds}::uuid[]) AND drain_time IS NOT NULL
-      ) AS drains`;
+      ) AS drains,
+      (
+        SELECT jsonb_build_object('paused', count(paused_time),
+          'open', count(*) FILTER (WHERE circuit IN ('OPEN', 'FORCED_OPEN')),
+          'halfOpen', count(*) FILTER (WHERE circuit = 'HALF_OPEN'))
+        FROM task_gate WHERE paused_time IS NOT NULL OR circuit <> 'CLOSED'
+      ) AS shut`;
   const [row] = rows;
   if (row === undefined) throw new Error('a select without a condition answered with no row');
   return {
@@ -81,5 +97,6 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
     due: row.due ?? [],
     cancels: row.cancels ?? [],
     drains: row.drains ?? [],
+    shut: row.shut,
   };
 }

@@ -11,6 +11,7 @@ import { limits, runDeadlineMsDefault } from '../../server/domain/limits.ts';
 import { type TaskState, taskStates } from '../../server/domain/task-state.ts';
 import { taskTypeOf } from '../../server/doors/convert/task-type.ts';
 import { createAccepts } from '../../server/engine/accept.ts';
+import { createCircuits } from '../../server/engine/circuits.ts';
 import { createControl } from '../../server/engine/control.ts';
 import { createDependents, type Dependents } from '../../server/engine/dependents.ts';
 import { createProgressReports } from '../../server/engine/progress.ts';
@@ -70,7 +71,8 @@ beforeAll(async () => {
   const progress = createProgressReports({ database, wake, log });
   const types = createTaskTypes({ database });
   await types.apply(taskTypeOf(create(TaskTypeSchema, { name: 'work' })), undefined);
-  reports = createReports({ database, types, accepts, progress, wake, payloadBytesMax: 1_000 });
+  const circuits = createCircuits({ database, types, wake, log });
+  reports = createReports({ database, types, accepts, progress, circuits, wake, payloadBytesMax: 1_000 });
   control = createControl({ database, types, wake, payloadBytesMax: 1_000 });
   dependents = createDependents({ database, wake, log });
 });

@@ -38,6 +38,7 @@ const type = {
     runMs: runDeadlineMsDefault,
     totalMs: null,
     priority: 4,
+    circuitBreaker: null,
     retentionMs: retentionMsDefault,
     limits: null,
   },

@@ -115,4 +115,5 @@ const plainType = {
   totalMs: null,
   priority: 4,
   retentionMs: retentionMsDefault,
+  circuitBreaker: null,
 };

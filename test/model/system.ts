@@ -78,6 +78,7 @@ export async function startSystem(): Promise<System> {
         runMs: runDeadlineMsDefault,
         totalMs: hasTotal ? aDayMs : null,
         retentionMs: 3_600_000,
+        circuitBreaker: null,
         limits: Number.isFinite(runningMax) ? { ...noLimits, concurrencyMax: runningMax } : null,
       },
       undefined,
@@ -93,6 +94,8 @@ export async function startSystem(): Promise<System> {
       for (const part of [tasks, sessions, secrets, fences]) part.clear();
       for (const table of ['task', 'task_event', 'worker_session', 'idempotency_key', 'task_gate'])
         await sql`DELETE FROM ${sql(table)}`;
+      // A fatal failure would open the circuit of its type for longer than a run takes.
+      await sql`INSERT INTO task_gate (namespace, type, circuit) SELECT namespace, name, 'FORCED_CLOSED' FROM task_type`;
     },
     async close() {
       await Promise.all(nodes.map(({ database }) => database.close()));

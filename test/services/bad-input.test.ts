@@ -4,7 +4,7 @@ import type { BadCall } from './bad-input/bad-call.ts';
 import { ids, labels, names, namespaces } from './bad-input/names.ts';
 import { numbers, times } from './bad-input/numbers.ts';
 import { pageTokens, texts } from './bad-input/texts.ts';
-import { applications, missing } from './bad-input/types.ts';
+import { applications, circuits, missing } from './bad-input/types.ts';
 import { expectRefused } from './refused.ts';
 import { doorNames, type Rig, startRig } from './rig.ts';
 
@@ -26,6 +26,7 @@ const tables: Readonly<Record<string, readonly BadCall[]>> = {
   texts,
   pageTokens,
   applications,
+  circuits,
   missing,
 };
 

@@ -1,6 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { type TaskTypeStatus, TaskTypeStatusSchema } from '@dstc/contract/dstc/v1/task_type_pb';
 import type { GateRow } from '../../store/gates.ts';
+import type { TaskTypeRow } from '../../store/task-types.ts';
+import { toCircuitStatus } from './circuit.ts';
 import { toPause } from './pause.ts';
 
 /** What is known of a type at the moment, besides what was applied. */
@@ -11,8 +13,8 @@ export interface TaskTypeFacts {
   readonly namespaceGate: GateRow | undefined;
 }
 
-export function toTaskTypeStatus(facts: TaskTypeFacts): TaskTypeStatus {
-  const status = create(TaskTypeStatusSchema);
+export function toTaskTypeStatus(row: TaskTypeRow, facts: TaskTypeFacts): TaskTypeStatus {
+  const status = create(TaskTypeStatusSchema, { circuit: toCircuitStatus(facts.gate, row.circuitBreaker) });
   const pause = toPause(facts.gate);
   const namespacePause = toPause(facts.namespaceGate);
   if (pause !== undefined) status.pause = pause;

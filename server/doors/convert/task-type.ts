@@ -4,6 +4,7 @@ import { type TaskType, TaskTypeSchema } from '@dstc/contract/dstc/v1/task_type_
 import { fieldInvalid } from '../../domain/errors.ts';
 import { priorityDefault, retentionMsDefault, retryPolicyDefault, runDeadlineMsDefault } from '../../domain/limits.ts';
 import type { NewTaskType, TaskTypeRow } from '../../store/task-types.ts';
+import { circuitBreakerOf, toCircuitBreaker } from './circuit.ts';
 import { namespaceOf } from './namespace.ts';
 import { deadlinesOf, retryPolicyOf, toRetryPolicy } from './policies.ts';
 import { type TaskTypeFacts, toTaskTypeStatus } from './task-type-status.ts';
@@ -31,6 +32,10 @@ export function taskTypeOf(message: TaskType): Omit<NewTaskType, 'etag'> {
     priority: message.priority ?? priorityDefault,
     retentionMs: optionalMs('task_type.retention', message.retention) ?? retentionMsDefault,
     limits: typeLimitsOf('task_type.limits', message.limits),
+    circuitBreaker:
+      message.circuitBreaker === undefined
+        ? null
+        : circuitBreakerOf('task_type.circuit_breaker', message.circuitBreaker),
   };
 }
 
@@ -57,11 +62,12 @@ export function toTaskType(row: TaskTypeRow, facts: TaskTypeFacts): TaskType {
     etag: row.etag,
     createTime: toTimestamp(row.createTime),
     updateTime: toTimestamp(row.updateTime),
-    status: toTaskTypeStatus(facts),
+    status: toTaskTypeStatus(row, facts),
   });
   if (row.inputSchema !== null) type.inputSchema = JSON.parse(row.inputSchema) as JsonObject;
   if (row.outputSchema !== null) type.outputSchema = JSON.parse(row.outputSchema) as JsonObject;
   if (row.limits !== null) type.limits = toTypeLimits(row.limits);
+  if (row.circuitBreaker !== null) type.circuitBreaker = toCircuitBreaker(row.circuitBreaker);
   if (type.deadlines !== undefined) {
     if (row.startMs !== null) type.deadlines.start = toDuration(row.startMs);
     if (row.deliveryMs !== null) type.deadlines.delivery = toDuration(row.deliveryMs);

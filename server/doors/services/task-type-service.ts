@@ -9,6 +9,7 @@ import type { Database } from '../../store/database.ts';
 import { selectGates } from '../../store/gates.ts';
 import { selectTaskType, selectTaskTypePage, type TaskTypeRow } from '../../store/task-types.ts';
 import { callerOf } from '../context.ts';
+import { setCircuitOf } from '../convert/circuit.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
 import { taskTypeOf, toTaskType } from '../convert/task-type.ts';
@@ -61,6 +62,12 @@ export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof T
     async resumeTaskType(request, context) {
       const change = permittedChange(request, context);
       await deps.gates.resume(change);
+      return { taskType: await read(deps, change.namespace, change.type) };
+    },
+
+    async setTaskTypeCircuit(request, context) {
+      const change = permittedChange(request, context);
+      await deps.gates.setCircuit(change, setCircuitOf[request.mode]);
       return { taskType: await read(deps, change.namespace, change.type) };
     },
   };

@@ -1,3 +1,4 @@
+CREATE TYPE "public"."circuit_state" AS ENUM('CLOSED', 'OPEN', 'HALF_OPEN', 'FORCED_OPEN', 'FORCED_CLOSED');--> statement-breakpoint
 CREATE TYPE "public"."dependency_policy" AS ENUM('cancel', 'continue', 'block');--> statement-breakpoint
 CREATE TYPE "public"."task_event_kind" AS ENUM('submitted', 'unblocked', 'leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'lease_lost', 'cancel_requested', 'cancelled', 'paused', 'resumed', 'skipped', 'redriven', 'discarded');--> statement-breakpoint
 CREATE TYPE "public"."task_state" AS ENUM('BLOCKED', 'PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'CANCELLED', 'SKIPPED');--> statement-breakpoint
@@ -123,6 +124,15 @@ CREATE TABLE "task_gate" (
 	"paused_time" timestamp with time zone,
 	"paused_by" text,
 	"pause_reason" text,
+	"circuit" "circuit_state" DEFAULT 'CLOSED' NOT NULL,
+	"circuit_time" timestamp with time zone,
+	"circuit_by" text,
+	"circuit_reason" text,
+	"probe_time" timestamp with time zone,
+	"openings" integer DEFAULT 0 NOT NULL,
+	"buckets" jsonb DEFAULT '[]'::jsonb NOT NULL,
+	"probes" jsonb DEFAULT '[]'::jsonb NOT NULL,
+	"probes_succeeded" integer DEFAULT 0 NOT NULL,
 	CONSTRAINT "task_gate_namespace_type_pk" PRIMARY KEY("namespace","type")
 );
 --> statement-breakpoint
@@ -141,6 +151,7 @@ CREATE TABLE "task_type" (
 	"priority" smallint NOT NULL,
 	"retention_ms" bigint NOT NULL,
 	"limits" jsonb,
+	"circuit_breaker" jsonb,
 	"etag" text NOT NULL,
 	"create_time" timestamp with time zone DEFAULT now() NOT NULL,
 	"update_time" timestamp with time zone DEFAULT now() NOT NULL,
@@ -192,5 +203,6 @@ CREATE INDEX "task_ended_dependency" ON "task" USING btree ("id") WHERE has_depe
 CREATE INDEX "task_labels" ON "task" USING gin (labels) WHERE labels <> '{}'::jsonb;--> statement-breakpoint
 CREATE INDEX "task_dependency_dependents" ON "task_dependency" USING btree ("depends_on","waits","task_id");--> statement-breakpoint
 CREATE INDEX "task_dependency_waiting" ON "task_dependency" USING btree ("task_id") WHERE waits;--> statement-breakpoint
+CREATE INDEX "task_gate_shut" ON "task_gate" USING btree ("namespace","type") WHERE paused_time IS NOT NULL OR circuit <> 'CLOSED';--> statement-breakpoint
 CREATE INDEX "worker_session_expire" ON "worker_session" USING btree ("expire_time");--> statement-breakpoint
 CREATE INDEX "worker_session_drain" ON "worker_session" USING btree ("drain_deadline") WHERE drain_time IS NOT NULL;

@@ -1,10 +1,11 @@
 import type { DescMessage, DescMethodUnary, JsonObject, MessageInitShape } from '@bufbuild/protobuf';
+import { type CircuitBreakerSchema, CircuitMode } from '@dstc/contract/dstc/v1/circuit_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { badCall, controlMethods, fieldInvalid, noTask } from './bad-call.ts';
 
 const { submitTask, getTask, awaitTask } = TaskService.method;
-const { applyTaskType, getTaskType } = TaskTypeService.method;
+const { applyTaskType, getTaskType, setTaskTypeCircuit } = TaskTypeService.method;
 
 const schemas: readonly [string, JsonObject][] = [
   ['names a type that is none', { type: 'strnig' }],
@@ -42,6 +43,61 @@ export const applications = [
     method: applyTaskType,
     request: { taskType: { name: 'a.bad', etag: 'another' } },
     expected: { code: 'Aborted', reason: 'ETAG_MISMATCH', metadata: { task_type: 'a.bad' } },
+  }),
+];
+
+const breakers: readonly [string, MessageInitShape<typeof CircuitBreakerSchema>, string][] = [
+  ['a share above one', { failureRatio: 1.01 }, 'failure_ratio'],
+  ['a negative share', { failureRatio: -0.1 }, 'failure_ratio'],
+  ['a share that is no number', { failureRatio: Number.NaN }, 'failure_ratio'],
+  ['-1 attempts', { attemptsMin: -1 }, 'attempts_min'],
+  ['a window of less than a second', { window: { nanos: 999_999_999 } }, 'window'],
+  ['a window of more than an hour', { window: { seconds: 3_601n } }, 'window'],
+  ['no open time at all', { openDuration: {} }, 'open_duration'],
+  ['an open time of more than an hour', { openDuration: { seconds: 3_601n } }, 'open_duration'],
+  ['-1 probes', { probes: -1 }, 'probes'],
+  ['1,001 probes', { probes: 1_001 }, 'probes'],
+];
+const setCircuit = { name: 'a.plain', mode: CircuitMode.AUTOMATIC };
+export const circuits = [
+  ...breakers.map(([title, circuitBreaker, field]) =>
+    badCall({
+      title: `a circuit breaker with ${title}`,
+      method: applyTaskType,
+      request: { taskType: { name: 'a.bad', circuitBreaker } },
+      expected: fieldInvalid(`task_type.circuit_breaker.${field}`),
+    }),
+  ),
+  badCall({
+    title: 'SetTaskTypeCircuit without a mode',
+    method: setTaskTypeCircuit,
+    request: { name: 'a.plain' },
+    expected: fieldInvalid('mode'),
+  }),
+  badCall({
+    title: 'SetTaskTypeCircuit with the mode 99',
+    method: setTaskTypeCircuit,
+    request: { name: 'a.plain', mode: 99 as CircuitMode },
+    body: '{"name":"a.plain","mode":"CIRCUIT_MODE_BROKEN"}',
+    expected: fieldInvalid('mode'),
+  }),
+  badCall({
+    title: 'SetTaskTypeCircuit with NUL in its reason',
+    method: setTaskTypeCircuit,
+    request: { ...setCircuit, reason: 'a\u0000b' },
+    expected: fieldInvalid('reason'),
+  }),
+  badCall({
+    title: 'SetTaskTypeCircuit of a type whose name is none',
+    method: setTaskTypeCircuit,
+    request: { ...setCircuit, name: 'a..b' },
+    expected: fieldInvalid('name'),
+  }),
+  badCall({
+    title: 'SetTaskTypeCircuit in a namespace whose name is none',
+    method: setTaskTypeCircuit,
+    request: { ...setCircuit, namespace: 'a*' },
+    expected: fieldInvalid('namespace'),
   }),
 ];
 

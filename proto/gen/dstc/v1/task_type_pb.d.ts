@@ -8,6 +8,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 import type { Deadlines, RetryPolicy } from "./task_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { CircuitBreaker, CircuitStatus } from "./circuit_pb.js";
 import type { Pause } from "./pause_pb.js";
 
 /**
@@ -118,6 +119,14 @@ export declare type TaskType = Message<"dstc.v1.TaskType"> & {
    * @generated from field: dstc.v1.TaskTypeStatus status = 14;
    */
   status?: TaskTypeStatus | undefined;
+
+  /**
+   * When it stops being leased by itself. Unset: a fatal failure opens the circuit for
+   * 30 s, and one probe tries it again.
+   *
+   * @generated from field: dstc.v1.CircuitBreaker circuit_breaker = 15;
+   */
+  circuitBreaker?: CircuitBreaker | undefined;
 };
 
 /**
@@ -313,6 +322,13 @@ export declare type TaskTypeStatus = Message<"dstc.v1.TaskTypeStatus"> & {
    * @generated from field: dstc.v1.Pause namespace_pause = 11;
    */
   namespacePause?: Pause | undefined;
+
+  /**
+   * Whether its circuit is closed.
+   *
+   * @generated from field: dstc.v1.CircuitStatus circuit = 12;
+   */
+  circuit?: CircuitStatus | undefined;
 };
 
 /**

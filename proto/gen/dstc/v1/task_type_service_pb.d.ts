@@ -7,6 +7,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { TaskType } from "./task_type_pb.js";
+import type { CircuitMode } from "./circuit_pb.js";
 
 /**
  * Describes the file dstc/v1/task_type_service.proto.
@@ -270,6 +271,67 @@ export declare type ResumeTaskTypeResponse = Message<"dstc.v1.ResumeTaskTypeResp
 export declare const ResumeTaskTypeResponseSchema: GenMessage<ResumeTaskTypeResponse>;
 
 /**
+ * Which task type, what is to be, and why.
+ *
+ * @generated from message dstc.v1.SetTaskTypeCircuitRequest
+ */
+export declare type SetTaskTypeCircuitRequest = Message<"dstc.v1.SetTaskTypeCircuitRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Who decides from now on.
+   *
+   * @generated from field: dstc.v1.CircuitMode mode = 3;
+   */
+  mode: CircuitMode;
+
+  /**
+   * For those who wonder, and for the log.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message dstc.v1.SetTaskTypeCircuitRequest.
+ * Use `create(SetTaskTypeCircuitRequestSchema)` to create a new message.
+ */
+export declare const SetTaskTypeCircuitRequestSchema: GenMessage<SetTaskTypeCircuitRequest>;
+
+/**
+ * The task type after it.
+ *
+ * @generated from message dstc.v1.SetTaskTypeCircuitResponse
+ */
+export declare type SetTaskTypeCircuitResponse = Message<"dstc.v1.SetTaskTypeCircuitResponse"> & {
+  /**
+   * With its status.
+   *
+   * @generated from field: dstc.v1.TaskType task_type = 1;
+   */
+  taskType?: TaskType | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.SetTaskTypeCircuitResponse.
+ * Use `create(SetTaskTypeCircuitResponseSchema)` to create a new message.
+ */
+export declare const SetTaskTypeCircuitResponseSchema: GenMessage<SetTaskTypeCircuitResponse>;
+
+/**
  * Configures task types. The errors that every RPC may answer are listed at
  * TaskService.
  *
@@ -336,6 +398,18 @@ export declare const TaskTypeService: GenService<{
     methodKind: "unary";
     input: typeof ResumeTaskTypeRequestSchema;
     output: typeof ResumeTaskTypeResponseSchema;
+  },
+  /**
+   * Opens or closes the circuit of a type by hand, or leaves it to its breaker, which
+   * then begins anew with a closed circuit. What is so already stays as it is.
+   * Errors: NOT_FOUND `TASK_TYPE_NOT_FOUND`.
+   *
+   * @generated from rpc dstc.v1.TaskTypeService.SetTaskTypeCircuit
+   */
+  setTaskTypeCircuit: {
+    methodKind: "unary";
+    input: typeof SetTaskTypeCircuitRequestSchema;
+    output: typeof SetTaskTypeCircuitResponseSchema;
   },
 }>;
 
