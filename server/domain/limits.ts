@@ -47,6 +47,9 @@ export const limits = {
   dependencyPageBytesMax: 2 * 1024 * 1024,
   /** Tasks with the labels of a filter that are held to be few: they are all looked at to fill a page. */
   fewLabelledMax: 10_000,
+  /** The newest ones, of which a summary is made. */
+  deadLettersCountedMax: 10_000,
+  deadLetterGroupsMax: 100,
   /** Tasks that one call by filter steers. */
   bulkTasksDefault: 1_000,
   bulkSampleIdsMax: 10,

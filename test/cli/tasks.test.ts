@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Task, TaskEvent } from '@dstc/sdk';
-import { Worker } from '@dstc/sdk';
+import type { DeadLetterGroup, Task, TaskEvent } from '@dstc/sdk';
+import { PermanentError, Worker } from '@dstc/sdk';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startTestCoordinator, type TestCoordinator } from '../setup/coordinator.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
@@ -150,6 +150,64 @@ test('cancels a task; waiting for it then fails', async () => {
   expect({ code, stderr }).toEqual({ code: 1, stderr: '' });
   expect(stdout).toMatch(/^state +CANCELLED$/m);
   expect((await run(['task', 'history', id])).stdout).toMatch(/CANCELLED .* no need$/m);
+});
+
+test('pauses, resumes and skips a task', async () => {
+  const { id } = await json<Task>('task', 'submit', 'idle');
+  expect(await json('task', 'pause', id, '--reason', 'not yet')).toMatchObject([
+    { id, state: 'PENDING', paused: true },
+  ]);
+  expect(await json('task', 'list', '--paused')).toMatchObject([{ id }]);
+  expect(await json('task', 'resume', id)).toMatchObject([{ id, paused: false }]);
+  expect(await json('task', 'skip', id)).toMatchObject([{ id, state: 'SKIPPED' }]);
+  expect(await run(['task', 'pause', id])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/is SKIPPED and cannot be paused; possible now: nothing \(STATE_CONFLICT\)/),
+  });
+});
+
+test('groups dead letters, redrives some of them with another input, and discards the others', async () => {
+  const worker = new Worker({ address: coordinator.grpcAddress, credentials: coordinator.credentials('worker') });
+  worker.handle('count', (text: string) => {
+    if (text.startsWith('bad')) throw new PermanentError('BAD_WORD', `"${text}" is bad`);
+    return text.length;
+  });
+  await worker.start();
+  const label = ['--label', 'story=dead'];
+  for (const word of ['bad', 'badly', 'worse and bad']) {
+    await json('task', 'submit', 'count', '--input', JSON.stringify(word), ...label);
+  }
+  const waiting = await json<Task[]>('task', 'list', ...label);
+  await run(['task', 'await', ...waiting.map(({ id }) => id)]);
+  const [group, ...others] = await json<DeadLetterGroup[]>('task', 'dead-letters', ...label);
+  expect([group, others]).toMatchObject([{ type: 'count', errorCode: 'BAD_WORD', count: 2 }, []]);
+  const dead = ['--fingerprint', group?.errorFingerprint ?? '', ...label];
+  const letters = await json<Task[]>('task', 'list', '--dead-letters', ...dead);
+  expect(letters).toHaveLength(2);
+
+  const [mended = ''] = letters.map(({ id }) => id);
+  await json('task', 'redrive', mended, '--input', '"good"');
+  expect(await json('task', 'await', mended)).toMatchObject({ state: 'SUCCEEDED', input: 'good', output: 4 });
+
+  const counted = await run(['task', 'discard', ...dead, '--dry-run']);
+  expect(counted.stdout).toMatch(/^matched +1\nwould change +1\nsuch as +[0-9a-f-]{36}\n$/);
+  expect(await json('task', 'discard', ...dead, '--reason', 'hopeless')).toMatchObject({ matched: 1, changed: 1 });
+  expect(await json('task', 'list', '--dead-letters', ...dead)).toEqual([]);
+  await worker.stop();
+});
+
+test('steers all tasks that match, and none by accident', async () => {
+  for (const part of ['a', 'b', 'b']) await json('task', 'submit', 'idle', '--label', `part=${part}`, '--delay', '1h');
+  expect(await json('task', 'cancel', '--label', 'part in (b, c)')).toMatchObject({ matched: 2, changed: 2 });
+  expect(await json('task', 'list', '--label', 'part', '--state', 'pending', '--created-after', '1h')).toHaveLength(1);
+  for (const args of [
+    [],
+    ['--dry-run'],
+    ['--all', '--type', 'idle'],
+    ['--type', 'idle', '01890000-0000-7000-8000-000000000000'],
+  ]) {
+    expect(await run(['task', 'cancel', ...args])).toMatchObject({ code: 2, stdout: '' });
+  }
 });
 
 test('gives up waiting in time, and the task goes on', async () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   type Client,
+  type ControlManyResult,
   createClient,
   DstcError,
   isReason,
@@ -145,6 +146,73 @@ test('cancels a waiting task, which those who wait are told', async () => {
     [2, 'CANCELLED'],
   ]);
   expect(events[1]).toMatchObject({ reason: 'not needed', state: 'CANCELLED', time: expect.any(Date) });
+});
+
+test('steers single tasks', async () => {
+  const { id } = await client.submit('bytes.keep', 1, { delayMs: 60_000 });
+  expect(await operator.pause(id, { reason: 'wait' })).toMatchObject({ state: 'PENDING', paused: true });
+  expect(await operator.resume(id)).toMatchObject({ paused: false });
+  expect(await operator.skip(id)).toMatchObject({ state: 'SKIPPED' });
+  const refused = operator.redrive(id);
+  await expect(refused).rejects.toMatchObject({ reason: 'STATE_CONFLICT', metadata: { state: 'SKIPPED' } });
+});
+
+test('steers all tasks that match, from page to page', async () => {
+  const labels = { story: 'many' };
+  const submissions = Array.from({ length: 25 }, (_, at) => ({
+    ...{ type: 'bytes.keep', input: at, delayMs: 60_000, labels: { ...labels, ...(at < 5 && { few: 'yes' }) } },
+  }));
+  await client.submitMany(submissions);
+  const seen: number[] = [];
+  const counted = await operator.cancelMany({ labels }, { dryRun: true });
+  expect(counted).toMatchObject({ matched: 25, changed: 25 });
+  const options = {
+    reason: 'enough',
+    pageSize: 10,
+    onProgress: (soFar: ControlManyResult) => seen.push(soFar.changed),
+  };
+  const cancelled = await operator.cancelMany({ labels: { ...labels, few: { exists: false } } }, options);
+  expect(cancelled).toMatchObject({ matched: 20, changed: 20 });
+  expect(cancelled.sampleIds).toHaveLength(10);
+  expect(seen.slice(0, 2)).toEqual([10, 20]);
+  const pausing = await operator.pauseMany({ labels, types: ['bytes.keep'], states: ['PENDING'] });
+  expect(pausing).toMatchObject({ matched: 5, changed: 5 });
+  expect(await operator.resumeMany({ labels: { few: { in: ['yes', 'no'] } }, paused: true })).toMatchObject({
+    changed: 5,
+  });
+  expect(await operator.skipMany({ labels: { story: 'many', few: { notIn: ['no'] } } })).toMatchObject({ changed: 5 });
+  await expect(operator.cancelMany({})).rejects.toMatchObject({
+    reason: 'FIELD_INVALID',
+    violations: [{ field: 'filter' }],
+  });
+});
+
+test('redrives and discards dead letters, and tells what they failed with', async () => {
+  await startWorker('phone.check', () => {
+    throw new PermanentError('BAD_NUMBER', 'that is no number');
+  });
+  const labels = { story: 'dead' };
+  const handles = await Promise.all([1, 2, 3].map(() => client.submit('phone.check', { number: '1' }, { labels })));
+  for (const { id } of handles) await client.awaitEnd(id);
+  const { groups, complete } = await operator.deadLetters({ labels });
+  expect(groups).toMatchObject([
+    { type: 'phone.check', errorCode: 'BAD_NUMBER', count: 3, lastFailedTime: expect.any(Date) },
+  ]);
+  expect(complete).toBe(true);
+  const [first, ...others] = handles.map(({ id }) => id);
+  expect(await operator.redrive(first ?? '', { input: { number: '2' }, delayMs: 60_000 })).toMatchObject({
+    state: 'PENDING',
+  });
+  const filter = {
+    labels,
+    errorFingerprints: groups.map(({ errorFingerprint }) => errorFingerprint),
+    deadLettersOnly: true,
+  };
+  const redriven = await operator.redriveMany(filter, { tasksPerSecond: 0.01, pageSize: 1 });
+  expect(redriven).toMatchObject({ matched: 2, changed: 2, sampleIds: others.toSorted() });
+  await client.awaitEnd(redriven.sampleIds[0] ?? '');
+  expect(await operator.discardMany(filter)).toMatchObject({ matched: 1, changed: 1 });
+  expect(await operator.discard(redriven.sampleIds[0] ?? '')).toMatchObject({ state: 'FAILED', discarded: true });
 });
 
 test('waits no longer than it is told', async () => {

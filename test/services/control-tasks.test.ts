@@ -8,7 +8,8 @@ import { expectRefused } from './refused.ts';
 import { doorNames, type Rig, startRig } from './rig.ts';
 
 const { submitTasks, getTask, listTasks, listTaskEvents } = TaskService.method;
-const { cancelTasks, pauseTasks, resumeTasks, skipTasks, redriveTasks, discardTasks } = TaskService.method;
+const { cancelTasks, pauseTasks, resumeTasks, skipTasks, redriveTasks, discardTasks, summarizeDeadLetters } =
+  TaskService.method;
 
 let rig: Rig;
 beforeAll(async () => {
@@ -134,6 +135,29 @@ describe.each(doorNames)('over %s', (doorName) => {
     expect(discarded).toMatchObject({ matched: 2, changed: 2, sampleIds: refused });
     expect(await found({ labels, deadLettersOnly: true })).toEqual([]);
     expect(await found({ labels, states: [TaskState.PENDING] })).toEqual([...broken, ...waiting]);
+  });
+
+  it('groups dead letters by what they failed with, as far as the caller may see them', async () => {
+    const labels = newBatch();
+    const [broken, refused] = [await failed(3, labels), await failed(2, labels, 'REFUSED')];
+    const foreign = await failed(4, labels, 'BROKEN', 'b.one');
+    const groupsFor = async (who: 'clerk' | 'root', filter: MessageInitShape<typeof TaskFilterSchema>) => {
+      const { groups, complete } = await door().call(summarizeDeadLetters, { filter }, rig.token(who));
+      expect(complete).toBe(true);
+      return groups.map(({ type, errorCode, count, newestId, message, lastFailedTime }) => {
+        expect([message, lastFailedTime === undefined]).toEqual(['it broke', false]);
+        return [type, errorCode, count, newestId];
+      });
+    };
+    const own = [
+      ['a.one', 'BROKEN', 3, broken[2]],
+      ['a.one', 'REFUSED', 2, refused[1]],
+    ];
+    expect(await groupsFor('clerk', { labels })).toEqual(own);
+    expect(await groupsFor('root', { labels })).toEqual([['b.one', 'BROKEN', 4, foreign[3]], ...own]);
+    expect(await groupsFor('clerk', { labels, errorFingerprints: ['c'.repeat(16)] })).toEqual(own.slice(1));
+    await door().call(discardTasks, { filter: { labels } }, rig.token('root'));
+    expect(await groupsFor('root', { labels })).toEqual([]);
   });
 
   it('spreads a redrive over time, across pages', async () => {

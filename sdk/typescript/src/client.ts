@@ -12,6 +12,7 @@ import { addressDefault, openChannel, type TlsOptions } from './channel.ts';
 import { type Control, createControl } from './control.ts';
 import { type ControlMany, createControlMany } from './control-many.ts';
 import type { Credentials } from './credentials.ts';
+import { type DeadLetterSummary, summarizeDeadLetters } from './dead-letters.ts';
 import { createNamespaces, type Namespaces } from './namespaces.ts';
 import { type Submission, type SubmitOptions, submitRequest } from './submission.ts';
 import { type SubmitResult, submitInBatches } from './submit-many.ts';
@@ -66,6 +67,8 @@ export interface Client extends Control, ControlMany {
   awaitEnd(id: string, options?: WaitOptions): Promise<Task>;
   /** Up to 1,000 tasks: each as it is, and again after changes, until all have ended. */
   watch(ids: readonly string[], options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Task>;
+  /** What the newest dead letters failed with. */
+  deadLetters(filter?: TaskFilter): Promise<DeadLetterSummary>;
   /** The worker sessions of the namespace, oldest first. */
   workers(): AsyncIterable<WorkerSession>;
   /** Has a worker finish what it holds and stop, by the id of its session. */
@@ -134,6 +137,7 @@ export function createClient(options: ClientOptions): Client {
 
     ...createControl(caller, namespace),
     ...createControlMany(caller, namespace),
+    deadLetters: (filter = {}) => summarizeDeadLetters(caller, namespace, filter),
     workers: () => listWorkers(caller, namespace),
     drainWorker: (sessionId, drainOptions = {}) => drainWorker(caller, { namespace, sessionId }, drainOptions),
     close: () => channel.close(),

@@ -15,6 +15,7 @@ export type {
 } from './control-many.ts';
 export type { Credentials } from './credentials.ts';
 export { staticToken } from './credentials.ts';
+export type { DeadLetterGroup, DeadLetterSummary } from './dead-letters.ts';
 export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
 export { DstcError, isReason, TaskCancelledError, TaskFailedError } from './errors.ts';
 export type { IdentityProviderOptions } from './identity-provider.ts';

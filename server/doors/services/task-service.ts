@@ -9,7 +9,9 @@ import type { ControlMany } from '../../engine/control-many.ts';
 import type { Watch } from '../../engine/watch.ts';
 import { selectDependencies } from '../../store/select-dependencies.ts';
 import { selectTaskEvents, selectTaskPage, type TaskRow } from '../../store/select-tasks.ts';
+import { summarizeDeadLetters } from '../../store/summarize-dead-letters.ts';
 import { callerOf } from '../context.ts';
+import { toDeadLetterGroup } from '../convert/dead-letter-group.ts';
 import { toDependency } from '../convert/dependency.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
@@ -56,6 +58,15 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
         selectTaskPage(orm, { ...requested, permitted }, { beforeId, size: size + 1 }),
       );
       return { tasks: rows.slice(0, size).map(toTask), nextPageToken: nextToken(list, rows, size) };
+    },
+
+    async summarizeDeadLetters(request, context) {
+      const requested = requestedTasksOf(namespaceOf(request), request.filter);
+      const permitted = typeFilterOf(callerOf(context).typePatterns('read', requested.namespace));
+      const { groups, isComplete } = await deps.database.query((orm) =>
+        summarizeDeadLetters(orm, { ...requested, permitted }),
+      );
+      return { groups: groups.map(toDeadLetterGroup), complete: isComplete };
     },
 
     async awaitTask(request, context) {

@@ -1615,6 +1615,122 @@ export declare type DiscardTasksResponse = Message<"dstc.v1.DiscardTasksResponse
 export declare const DiscardTasksResponseSchema: GenMessage<DiscardTasksResponse>;
 
 /**
+ * Which dead letters.
+ *
+ * @generated from message dstc.v1.SummarizeDeadLettersRequest
+ */
+export declare type SummarizeDeadLettersRequest = Message<"dstc.v1.SummarizeDeadLettersRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Unset means all.
+   *
+   * @generated from field: dstc.v1.TaskFilter filter = 2;
+   */
+  filter?: TaskFilter | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.SummarizeDeadLettersRequest.
+ * Use `create(SummarizeDeadLettersRequestSchema)` to create a new message.
+ */
+export declare const SummarizeDeadLettersRequestSchema: GenMessage<SummarizeDeadLettersRequest>;
+
+/**
+ * What they failed with.
+ *
+ * @generated from message dstc.v1.SummarizeDeadLettersResponse
+ */
+export declare type SummarizeDeadLettersResponse = Message<"dstc.v1.SummarizeDeadLettersResponse"> & {
+  /**
+   * The 100 largest groups, the largest first.
+   *
+   * @generated from field: repeated dstc.v1.DeadLetterGroup groups = 1;
+   */
+  groups: DeadLetterGroup[];
+
+  /**
+   * Whether every dead letter that matches was counted.
+   *
+   * @generated from field: bool complete = 2;
+   */
+  complete: boolean;
+};
+
+/**
+ * Describes the message dstc.v1.SummarizeDeadLettersResponse.
+ * Use `create(SummarizeDeadLettersResponseSchema)` to create a new message.
+ */
+export declare const SummarizeDeadLettersResponseSchema: GenMessage<SummarizeDeadLettersResponse>;
+
+/**
+ * Dead letters of one cause.
+ *
+ * @generated from message dstc.v1.DeadLetterGroup
+ */
+export declare type DeadLetterGroup = Message<"dstc.v1.DeadLetterGroup"> & {
+  /**
+   * Their task type.
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * The code of their error.
+   *
+   * @generated from field: string error_code = 2;
+   */
+  errorCode: string;
+
+  /**
+   * Selects them in a TaskFilter.
+   *
+   * @generated from field: string error_fingerprint = 3;
+   */
+  errorFingerprint: string;
+
+  /**
+   * How many they are.
+   *
+   * @generated from field: int32 count = 4;
+   */
+  count: number;
+
+  /**
+   * The message of the newest one.
+   *
+   * @generated from field: string message = 5;
+   */
+  message: string;
+
+  /**
+   * The id of the newest one.
+   *
+   * @generated from field: string newest_id = 6;
+   */
+  newestId: string;
+
+  /**
+   * When the last one of them failed.
+   *
+   * @generated from field: google.protobuf.Timestamp last_failed_time = 7;
+   */
+  lastFailedTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.DeadLetterGroup.
+ * Use `create(DeadLetterGroupSchema)` to create a new message.
+ */
+export declare const DeadLetterGroupSchema: GenMessage<DeadLetterGroup>;
+
+/**
  * Submits, reads and steers tasks.
  *
  * Besides the errors listed at each RPC, every RPC may answer
@@ -1792,6 +1908,17 @@ export declare const TaskService: GenService<{
     methodKind: "unary";
     input: typeof DiscardTaskRequestSchema;
     output: typeof DiscardTaskResponseSchema;
+  },
+  /**
+   * Groups the newest 10,000 dead letters that match a filter by what they failed
+   * with. Task types that the caller may not read are left out.
+   *
+   * @generated from rpc dstc.v1.TaskService.SummarizeDeadLetters
+   */
+  summarizeDeadLetters: {
+    methodKind: "unary";
+    input: typeof SummarizeDeadLettersRequestSchema;
+    output: typeof SummarizeDeadLettersResponseSchema;
   },
   /**
    * Does what CancelTask does to all tasks that match a filter, oldest first, a page

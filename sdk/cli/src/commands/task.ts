@@ -1,20 +1,13 @@
-import type { Task, TaskState } from '@dstc/sdk';
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from '../context.ts';
-import {
-  type CallFlags,
-  callAliases,
-  callFlags,
-  durationFlag,
-  integerParser,
-  type Label,
-  labelsFlag,
-  textFlag,
-} from '../flags.ts';
+import { type FilterFlags, filterAliases, filterFlags, filterOfFlags } from '../filter-flags.ts';
+import { type CallFlags, callAliases, callFlags, durationFlag, integerParser } from '../flags.ts';
 import { printMany, printOne } from '../output/print.ts';
 import { printEnded } from '../output/print-ended.ts';
 import { historyText, tasksText, taskText } from '../output/task-text.ts';
 import { waitForEnd } from '../wait.ts';
+import { cancel, discard, pause, redrive, resume, skip } from './task-control.ts';
+import { deadLetters } from './task-dead-letters.ts';
 import { submit } from './task-submit.ts';
 
 const oneId = { parse: String, placeholder: 'id', brief: 'Id of a task' } as const;
@@ -29,45 +22,20 @@ const get = buildCommand<CallFlags, [string], CliContext>({
   docs: { brief: 'Show a task with its payloads' },
 });
 
-const states = [
-  'BLOCKED',
-  'PENDING',
-  'RUNNING',
-  'SUCCEEDED',
-  'FAILED',
-  'CANCELLED',
-  'SKIPPED',
-] as const satisfies TaskState[];
-
-interface ListFlags extends CallFlags {
-  readonly type?: readonly string[];
-  readonly state?: readonly (typeof states)[number][];
-  readonly label?: readonly Label[];
+interface ListFlags extends CallFlags, FilterFlags {
   readonly limit: number;
 }
 
 const list = buildCommand<ListFlags, [], CliContext>({
-  async func({ type = [], state = [], label = [], limit, ...flags }) {
+  async func({ limit, ...flags }) {
     const { client } = await this.connect(flags);
-    const filter = { types: type, states: state, labels: Object.fromEntries(label) };
-    const tasks = first(limit, client.list(filter, { pageSize: Math.min(limit, 1_000) }));
+    const tasks = first(limit, client.list(filterOfFlags(flags), { pageSize: Math.min(limit, 1_000) }));
     await printMany(this.screen, flags.output, tasks, (all) => tasksText(this.screen.colors, all, new Date()));
   },
   parameters: {
     flags: {
       ...callFlags,
-      type: { ...textFlag('name', 'Only tasks of this type; may be repeated'), variadic: true },
-      state: {
-        kind: 'parsed',
-        parse: parseState,
-        optional: true,
-        variadic: ',',
-        placeholder: 'state',
-        brief: `Only tasks in these states (${states.join(', ').toLowerCase()}); may be repeated`,
-        proposeCompletions: (partial) =>
-          states.map((name) => name.toLowerCase()).filter((name) => name.startsWith(partial)),
-      },
-      label: labelsFlag('Only tasks with this label; may be repeated'),
+      ...filterFlags,
       limit: {
         kind: 'parsed',
         parse: integerParser(1, 1_000_000),
@@ -76,7 +44,7 @@ const list = buildCommand<ListFlags, [], CliContext>({
         brief: 'At most this many',
       },
     },
-    aliases: { ...callAliases, t: 'type', s: 'state', l: 'label', n: 'limit' },
+    aliases: { ...callAliases, ...filterAliases, n: 'limit' },
   },
   docs: { brief: 'List tasks, newest first' },
 });
@@ -115,34 +83,23 @@ const history = buildCommand<CallFlags, [string], CliContext>({
   docs: { brief: 'Show everything that happened to a task' },
 });
 
-interface CancelFlags extends CallFlags {
-  readonly reason?: string;
-  readonly grace?: number;
-}
-
-const cancel = buildCommand<CancelFlags, string[], CliContext>({
-  async func({ reason, grace, ...flags }, ...ids) {
-    const { client } = await this.connect(flags);
-    const tasks: Task[] = [];
-    for (const id of ids) tasks.push(await client.cancel(id, { reason, graceMs: grace }));
-    await printMany(this.screen, flags.output, tasks, (all) => tasksText(this.screen.colors, all, new Date()));
-  },
-  parameters: {
-    flags: {
-      ...callFlags,
-      reason: textFlag('text', 'For the history and the worker'),
-      grace: durationFlag('How long the worker of a running task has to stop'),
-    },
-    aliases: callAliases,
-    positional: { kind: 'array', parameter: oneId, minimum: 1 },
-  },
-  docs: { brief: 'Cancel tasks; a running one is asked to stop' },
-});
-
 /** `dstc task …` */
 export const taskCommands = buildRouteMap({
-  routes: { submit, get, list, await: awaitCommand, history, cancel },
-  docs: { brief: 'Tasks: submit, watch and cancel work' },
+  routes: {
+    submit,
+    get,
+    list,
+    await: awaitCommand,
+    history,
+    cancel,
+    pause,
+    resume,
+    skip,
+    redrive,
+    discard,
+    deadLetters,
+  },
+  docs: { brief: 'Tasks: submit, watch and steer work' },
 });
 
 async function* first<T>(limit: number, things: AsyncIterable<T>): AsyncGenerator<T> {
@@ -152,10 +109,4 @@ async function* first<T>(limit: number, things: AsyncIterable<T>): AsyncGenerato
     left -= 1;
     if (left === 0) return;
   }
-}
-
-function parseState(written: string): (typeof states)[number] {
-  const state = states.find((name) => name === written.toUpperCase());
-  if (state === undefined) throw new Error(`"${written}" is no state; there are ${states.join(', ').toLowerCase()}`);
-  return state;
 }

@@ -50,6 +50,16 @@ test('shows when a delayed task is due', () => {
   expect(taskText(plain, delayed, now)).toContain('available  2030-01-01T01:01:00.000Z (in 1h)');
 });
 
+test('shows what is to be known beside the state', () => {
+  expect(taskText(plain, { ...task, state: 'RUNNING', cancelRequested: true, paused: true }, now)).toMatch(
+    /^state +RUNNING \(asked to stop, paused\)$/m,
+  );
+  const discarded = { ...task, state: 'FAILED', discarded: true, errorFingerprint: '0123456789abcdef' } as const;
+  expect(taskText(plain, discarded, now)).toMatch(/^state +FAILED \(discarded\)$/m);
+  expect(taskText(plain, discarded, now)).toMatch(/^cause +0123456789abcdef$/m);
+  expect(tasksText(plain, [{ ...task, state: 'PENDING', paused: true }], now)).toMatch(/ PENDING \(paused\) /);
+});
+
 test('shows tasks one a line with whole ids and the last failure', () => {
   const failed: Task = { ...task, state: 'FAILED', error };
   const running: Task = { ...task, state: 'RUNNING', progress: { percent: 40.2, message: 'resizing' } };

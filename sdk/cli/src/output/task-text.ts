@@ -12,7 +12,7 @@ export function taskText(colors: Colors, task: Task, now: Date): string {
   return formatFields([
     ['id', task.id],
     ['type', task.type],
-    ['state', `${stateText(colors, task.state)}${task.cancelRequested ? ' (asked to stop)' : ''}`],
+    ['state', `${stateText(colors, task.state)}${marksOf(task)}`],
     ['attempt', `${task.attempt} of ${task.attemptsMax}`],
     ['priority', String(task.priority)],
     ['labels', labels.length === 0 ? undefined : labels.join(' ')],
@@ -23,6 +23,7 @@ export function taskText(colors: Colors, task: Task, now: Date): string {
     ['finished', task.finishedTime && timeText(task.finishedTime, now)],
     ['progress', task.progress && `${Math.round(task.progress.percent)}% ${task.progress.message}`.trim()],
     ['error', task.error && colors.red(errorText(task.error))],
+    ['cause', task.errorFingerprint === '' ? undefined : task.errorFingerprint],
     ['input', payloadText(task.input)],
     ['output', payloadText(task.output)],
   ]);
@@ -34,7 +35,7 @@ export function tasksText(colors: Colors, tasks: readonly Task[], now: Date): st
     [
       { title: 'id', value: (task: Task) => task.id },
       { title: 'type', value: (task: Task) => task.type },
-      { title: 'state', value: (task: Task) => stateText(colors, task.state) },
+      { title: 'state', value: (task: Task) => `${stateText(colors, task.state)}${task.paused ? ' (paused)' : ''}` },
       { title: 'attempt', value: (task: Task) => String(task.attempt) },
       { title: 'age', value: (task: Task) => ageText(task.createTime, now) },
       { title: 'note', value: noteOf },
@@ -57,6 +58,12 @@ export function historyText(colors: Colors, events: readonly TaskEvent[]): strin
     ],
     events,
   );
+}
+
+/** What else is to be known about a state. */
+function marksOf({ cancelRequested, paused, discarded }: Task): string {
+  const marks = [cancelRequested && 'asked to stop', paused && 'paused', discarded && 'discarded'].filter(Boolean);
+  return marks.length === 0 ? '' : ` (${marks.join(', ')})`;
 }
 
 function stateText(colors: Colors, state: TaskState): string {
