@@ -69,6 +69,20 @@ export function announceMoves(wake: Wake, applied: readonly Applied[]): void {
     }
   }
   if (moved.some(({ task, move }) => task.hasDependents && isFinal(move.to))) wake.dependencyEnded.give(undefined);
+  announceRoom(
+    wake,
+    moved.flatMap(({ task, move }) => (task.counted && move.from === 'RUNNING' && move.to !== 'RUNNING' ? task : [])),
+  );
+}
+
+/** Hints that leases have ended that counted for the limits of these types. */
+export function announceRoom(
+  wake: Wake,
+  types: readonly { readonly namespace: string; readonly type: string }[],
+): void {
+  for (const type of new Map(types.map((each) => [`${each.namespace}/${each.type}`, each])).values()) {
+    wake.gateOpened.give(type);
+  }
 }
 
 function decideCommand(command: TaskCommand): Applied {

@@ -32,6 +32,8 @@ export interface NextLook {
   readonly namespace: string;
   readonly type: string;
   readonly inMs: number;
+  /** Whether another node was claiming of it. */
+  readonly isContended: boolean;
 }
 
 export interface Claimed {
@@ -121,17 +123,18 @@ export function createClaim({ database }: { readonly database: Database }): Clai
     for (const want of wants) {
       // A full answer means that there may be more.
       const count = due.filter((task) => task.namespace === want.namespace && task.type === want.type).length;
-      if (count === want.tasksMax && leased.length > 0) nextLooks.push({ ...want, inMs: 0 });
+      if (count === want.tasksMax && leased.length > 0) nextLooks.push({ ...want, inMs: 0, isContended: false });
     }
     const wanted = new Map(seen.limited.map((want) => [queueOf(want), want]));
     for (const [queue, offered] of seen.offered) {
       const want = wanted.get(queueOf(queue));
       const inMs = want === undefined ? Number.POSITIVE_INFINITY : afterwards(queue, want, offered, ids);
-      if (Number.isFinite(inMs)) nextLooks.push({ namespace: queue.namespace, type: queue.type, inMs });
+      if (Number.isFinite(inMs))
+        nextLooks.push({ namespace: queue.namespace, type: queue.type, inMs, isContended: false });
     }
     // Another node is at it, which takes a few milliseconds.
     for (const { namespace, type, isOurs } of seen.limited) {
-      if (!isOurs) nextLooks.push({ namespace, type, inMs: 2 + Math.random() * 6 });
+      if (!isOurs) nextLooks.push({ namespace, type, inMs: 2 + Math.random() * 6, isContended: true });
     }
     return { leased, nextLooks };
   };

@@ -29,13 +29,16 @@ export interface Dispatch {
   readonly sessionIds: () => Iterable<string>;
   /** A session has room again, for these types or for all. */
   readonly roomIn: (session: LiveSession, types?: Iterable<string>) => void;
-  /** Resolves when no claim is under way. */
+  /** Resolves when no claim is under way or about to be tried again. */
   readonly idle: () => Promise<void>;
   /** Types that could be placed now. */
   readonly wants: () => Want[];
   /** Types that are known to have due tasks. */
   readonly due: (queues: readonly { readonly namespace: string; readonly type: string }[]) => void;
 }
+
+/** A node that holds a type for longer is in trouble: whoever does not want to wait is told that there is nothing. */
+const contendedTriesMax = 20;
 
 /**
  * One claim at a time, for all sessions and types at once, because which session takes which task depends on all tasks
@@ -48,6 +51,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   const timers = new Map<string, { readonly atMs: number; readonly timer: NodeJS.Timeout }>();
   let dirty = new Set<string>();
   let claiming = false;
+  /** How often in a row types were found while another node was claiming of them: what they have is not known yet. */
+  const contended = new Map<string, number>();
   const whenIdle: (() => void)[] = [];
 
   deps.wake.taskDue.listen(({ namespace, type, inMs }) => {
@@ -58,10 +63,12 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   });
 
   deps.wake.gateOpened.listen(({ namespace, type }) => {
-    for (const queue of byQueue.keys()) {
-      const parts = partsOf(queue);
-      if (parts.namespace === namespace && (type === undefined || parts.type === type)) touch(queue);
+    if (type !== undefined) {
+      const queue = queueOf({ namespace, type });
+      if (byQueue.has(queue)) touch(queue);
+      return;
     }
+    for (const queue of byQueue.keys()) if (partsOf(queue).namespace === namespace) touch(queue);
   });
 
   function touch(queue: string): void {
@@ -90,15 +97,20 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       while (dirty.size > 0) {
         const queues = dirty;
         dirty = new Set();
-        await claim(wantsOf(queues));
+        const found = await claim(wantsOf(queues));
+        for (const queue of queues) {
+          if (found.has(queue)) contended.set(queue, (contended.get(queue) ?? 0) + 1);
+          else contended.delete(queue);
+        }
       }
     } catch (error) {
       // The poll finds what this claim left behind.
       const isAway = error instanceof DstcError;
       deps.log[isAway ? 'warn' : 'error']({ err: error }, 'claim failed');
+      contended.clear();
     } finally {
       claiming = false;
-      for (const resolve of whenIdle.splice(0)) resolve();
+      if (isSettled()) for (const resolve of whenIdle.splice(0)) resolve();
     }
   }
 
@@ -113,8 +125,14 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     return wants;
   }
 
-  async function claim(wants: readonly Want[]): Promise<void> {
-    if (wants.length === 0) return;
+  /** Whether there is no type left that will be tried again in a moment. */
+  function isSettled(): boolean {
+    return [...contended.values()].every((tries) => tries >= contendedTriesMax);
+  }
+
+  /** Answers with the types that another node was claiming of. */
+  async function claim(wants: readonly Want[]): Promise<ReadonlySet<string>> {
+    if (wants.length === 0) return new Set();
     let chosen: readonly ChosenTask[] = [];
     const { leased, nextLooks } = await claimTasks(wants, (candidates) => {
       chosen = choose(candidates, wants);
@@ -129,10 +147,12 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     deliver(leased);
     deps.wake.tasksChanged.give({ ids: leased.map((task) => task.fence.taskId), ended: false });
     for (const look of nextLooks) {
-      if (look.inMs <= 0) dirty.add(queueOf(look));
+      const queue = queueOf(look);
+      if (look.inMs <= 0) dirty.add(queue);
       // The poll sees to what is further away.
-      else if (look.inMs <= limits.pollIntervalMs) touchLater(queueOf(look), look.inMs);
+      else if (look.inMs <= limits.pollIntervalMs) touchLater(queue, look.inMs);
     }
+    return new Set(nextLooks.filter(({ isContended }) => isContended).map(queueOf));
   }
 
   /** Which session gets which task. */
@@ -219,7 +239,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       for (const type of types) touch(queueOf({ namespace: session.namespace, type }));
     },
     idle() {
-      if (!claiming) return Promise.resolve();
+      if (!claiming && isSettled()) return Promise.resolve();
       const { promise, resolve } = Promise.withResolvers<void>();
       whenIdle.push(resolve);
       return promise;

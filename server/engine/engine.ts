@@ -76,7 +76,7 @@ export function assembleEngine(
   const { database, log } = deps;
   const { payloadBytesMax, leaseMs, node } = options;
   const wake = createWake();
-  const types = createTaskTypes({ database });
+  const types = createTaskTypes({ database, wake });
   const delivery = createDelivery();
   const accepts = createAccepts({ database, wake, log });
   const progress = createProgressReports({ database, wake, log });

@@ -18,7 +18,7 @@ import {
 } from '../store/report-tasks.ts';
 import type { StoredError } from '../store/schema.ts';
 import type { Accepts } from './accept.ts';
-import { type Applied, announceMoves, applyMoves } from './apply-moves.ts';
+import { type Applied, announceMoves, announceRoom, applyMoves } from './apply-moves.ts';
 import type { Circuits } from './circuits.ts';
 import { createGroupCommit } from './group-commit.ts';
 import type { Reporting } from './live-session.ts';
@@ -175,6 +175,10 @@ async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Pr
   const ended = reports.filter((_, index) => results[index]).map((report) => report.fence.taskId);
   deps.wake.tasksChanged.give({ ids: ended, ended: true });
   if (recorded.some((success) => success.hasDependents)) deps.wake.dependencyEnded.give(undefined);
+  announceRoom(
+    deps.wake,
+    recorded.flatMap(({ countedOf }) => countedOf ?? []),
+  );
   return results;
 }
 

@@ -5,6 +5,7 @@ import { compileSchema, type JsonCheck } from '../domain/json-schema.ts';
 import type { Database } from '../store/database.ts';
 import { writeLimitedType } from '../store/limited-types.ts';
 import { type NewTaskType, selectTaskType, type TaskTypeRow, upsertTaskType } from '../store/task-types.ts';
+import type { Wake } from './wake.ts';
 
 /** A task type, ready for use. */
 export interface KnownTaskType {
@@ -27,7 +28,7 @@ export interface TaskTypes {
 const freshMs = 1_000;
 const typesMax = 10_000;
 
-export function createTaskTypes(deps: { readonly database: Database }): TaskTypes {
+export function createTaskTypes(deps: { readonly database: Database; readonly wake: Wake }): TaskTypes {
   const known = new LRUCache<string, KnownTaskType>({ max: typesMax });
   const fresh = new LRUCache<string, Promise<KnownTaskType | undefined>>({ max: typesMax, ttl: freshMs });
 
@@ -73,7 +74,11 @@ export function createTaskTypes(deps: { readonly database: Database }): TaskType
             return written;
           });
       fresh.delete(`${value.namespace}/${value.name}`);
-      if (row !== undefined) return row;
+      if (row !== undefined) {
+        // Its limits may allow more than before.
+        deps.wake.gateOpened.give({ namespace: row.namespace, type: row.name });
+        return row;
+      }
       throw new DstcError('ETAG_MISMATCH', `task type ${value.name} is not at the etag you sent; read it again`, {
         metadata: { task_type: value.name },
       });

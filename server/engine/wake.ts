@@ -11,7 +11,7 @@ export interface Wake {
   readonly tasksChanged: Hint<{ readonly ids: readonly string[]; readonly ended: boolean }>;
   /** A lease was asked to stop. */
   readonly leaseCancelled: Hint<CancelHint>;
-  /** Tasks that were held up may be leased again, of one type or of the whole namespace. */
+  /** Tasks that were held up, by a gate or a limit, may be leased again: of one type or of the whole namespace. */
   readonly gateOpened: Hint<{ readonly namespace: string; readonly type: string | undefined }>;
   /** An attempt has ended, in whichever way. */
   readonly attemptEnded: Hint<AttemptHint>;

@@ -12,6 +12,8 @@ export interface LockedTask extends TaskFacts {
   readonly leaseId: string | null;
   readonly sessionId: string | null;
   readonly eventSequence: number;
+  /** Whether its lease, if it has one, counts for a limit on concurrency. */
+  readonly counted: boolean;
   /** Null is the default policy. */
   readonly retryPolicy: RetryPolicy | null;
   /** Whether other tasks are to hear of its end. */
@@ -38,6 +40,7 @@ interface LockedRow {
   readonly lease_id: string | null;
   readonly session_id: string | null;
   readonly event_sequence: number;
+  readonly counted: boolean;
   readonly retry_policy: RetryPolicy | null;
   readonly has_dependents: boolean;
 }
@@ -46,7 +49,7 @@ const columns = (sql: Sql) => sql`
   task.id, task.namespace, task.type, task.state, task.started_time IS NOT NULL AS accepted,
   task.cancel_deadline IS NOT NULL AS cancel_requested, task.attempt, task.attempts_max, task.crashes,
   task.paused_time IS NOT NULL AS paused, task.discarded_time IS NOT NULL AS discarded, task.lease_id, task.session_id,
-  task.event_sequence, task.retry_policy, task.has_dependents`;
+  task.event_sequence, task.counted, task.retry_policy, task.has_dependents`;
 
 /** Locks the RUNNING tasks whose fences are current, by primary key (see `Reporter`) and in its order. */
 export async function lockCurrentLeases(sql: Sql, reports: readonly Reporter[]): Promise<LockedTask[]> {
@@ -137,6 +140,7 @@ function lockedTask(row: LockedRow): LockedTask {
     leaseId: row.lease_id,
     sessionId: row.session_id,
     eventSequence: row.event_sequence,
+    counted: row.counted,
     retryPolicy: row.retry_policy,
     hasDependents: row.has_dependents,
   };

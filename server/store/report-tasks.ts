@@ -60,6 +60,8 @@ export interface Success extends Reporter {
 export interface RecordedSuccess extends Pick<Reporter, 'fence' | 'sessionId'> {
   /** Whether other tasks are to hear of it. */
   readonly hasDependents: boolean;
+  /** The type whose limit on concurrency it counted for, if any. */
+  readonly countedOf: { readonly namespace: string; readonly type: string } | undefined;
 }
 
 /**
@@ -68,7 +70,15 @@ export interface RecordedSuccess extends Pick<Reporter, 'fence' | 'sessionId'> {
  */
 export async function succeedCurrentLeases(sql: Sql, reports: readonly Success[]): Promise<RecordedSuccess[]> {
   const rows = await sql<
-    { id: string; attempt: number; lease_id: string; session_id: string; has_dependents: boolean }[]
+    {
+      id: string;
+      attempt: number;
+      lease_id: string;
+      session_id: string;
+      namespace: string | null;
+      type: string | null;
+      has_dependents: boolean;
+    }[]
   >`
     WITH item AS MATERIALIZED (
       SELECT * FROM unnest(
@@ -94,7 +104,7 @@ export async function succeedCurrentLeases(sql: Sql, reports: readonly Success[]
         event_sequence = before.event_sequence + CASE WHEN before.late_accept_ms IS NULL THEN 1 ELSE 2 END
       FROM before WHERE task.id = before.id
       RETURNING task.id, task.event_sequence, task.namespace, task.type, task.attempt, task.lease_id, task.session_id,
-        task.has_dependents, before.actor, before.late_accept_ms
+        task.counted, task.has_dependents, before.actor, before.late_accept_ms
     ), recorded AS (
       INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id)
       SELECT id, event_sequence, namespace, type, 'succeeded'::task_event_kind, 'SUCCEEDED'::task_state, attempt, actor,
@@ -104,10 +114,13 @@ export async function succeedCurrentLeases(sql: Sql, reports: readonly Success[]
       SELECT id, event_sequence - 1, namespace, type, 'started', 'RUNNING', attempt, actor, lease_id, session_id
       FROM succeeded WHERE late_accept_ms IS NOT NULL
     )
-    SELECT id, attempt, lease_id, session_id, has_dependents FROM succeeded`;
-  return rows.map((row) => ({
-    fence: { taskId: parseTaskId(row.id), attempt: row.attempt, leaseId: parseLeaseId(row.lease_id) },
-    sessionId: row.session_id,
+    SELECT id, attempt, lease_id, session_id, CASE WHEN counted THEN namespace END AS namespace,
+      CASE WHEN counted THEN type END AS type, has_dependents
+    FROM succeeded`;
+  return rows.map(({ id, attempt, lease_id: leaseId, session_id: sessionId, namespace, type, ...row }) => ({
+    fence: { taskId: parseTaskId(id), attempt, leaseId: parseLeaseId(leaseId) },
+    sessionId,
+    countedOf: namespace === null || type === null ? undefined : { namespace, type },
     hasDependents: row.has_dependents,
   }));
 }

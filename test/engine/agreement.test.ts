@@ -69,7 +69,7 @@ beforeAll(async () => {
   database = openDatabase({ url: testDatabase.url, connections: 2, applicationName: 'agreement' });
   const accepts = createAccepts({ database, wake, log });
   const progress = createProgressReports({ database, wake, log });
-  const types = createTaskTypes({ database });
+  const types = createTaskTypes({ database, wake });
   await types.apply(taskTypeOf(create(TaskTypeSchema, { name: 'work' })), undefined);
   const circuits = createCircuits({ database, types, wake, log });
   reports = createReports({ database, types, accepts, progress, circuits, wake, payloadBytesMax: 1_000 });

@@ -5,9 +5,12 @@ import { retentionMsDefault, retryPolicyDefault, runDeadlineMsDefault } from '..
 import type { TypeLimits } from '../../server/domain/type-limits.ts';
 import { type ClaimCandidate, type Claimed, createClaim } from '../../server/engine/claim.ts';
 import { createTaskTypes } from '../../server/engine/task-types.ts';
+import { createWake } from '../../server/engine/wake.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
 import { insertTasks, type NewTask } from '../../server/store/insert-tasks.ts';
-import type { NewLease } from '../../server/store/lease-tasks.ts';
+import type { LeasedTask, NewLease } from '../../server/store/lease-tasks.ts';
+import { deleteFullKeyBuckets } from '../../server/store/limited-types.ts';
+import { succeedCurrentLeases } from '../../server/store/report-tasks.ts';
 import { createTestDatabase } from '../setup/database.ts';
 import { insertSession, newTask } from '../store/rows.ts';
 
@@ -36,14 +39,20 @@ export interface ClaimRig {
   readonly apply: (type: string, limits: TypeLimits | null) => Promise<void>;
   readonly insert: (type: string, tasks: readonly Partial<NewTask>[]) => Promise<void>;
   readonly node: () => ClaimingNode;
+  /** Reports success for leases. */
+  readonly finish: (leased: readonly LeasedTask[]) => Promise<void>;
+  /** Tasks that run now, by key. */
+  readonly running: (type: string) => Promise<ReadonlyMap<string, number>>;
+  /** Deletes buckets that are of no more use. */
+  readonly sweep: () => Promise<number>;
   readonly stop: () => Promise<void>;
 }
 
-export async function startClaimRig(): Promise<ClaimRig> {
+export async function startClaimRig({ connections = 8 } = {}): Promise<ClaimRig> {
   const testDatabase = await createTestDatabase();
-  const database = openDatabase({ url: testDatabase.url, connections: 8, applicationName: 'claims' });
+  const database = openDatabase({ url: testDatabase.url, connections, applicationName: 'claims' });
   const sql = postgres(testDatabase.url, { max: 2, onnotice: () => undefined });
-  const types = createTaskTypes({ database });
+  const types = createTaskTypes({ database, wake: createWake() });
   const sessionId = await insertSession(sql);
 
   return {
@@ -59,6 +68,16 @@ export async function startClaimRig(): Promise<ClaimRig> {
           tasks.map((task) => ({ ...newTask, type, ...task })),
         ),
       );
+    },
+    async finish(leased) {
+      const report = { sessionId, actor: 'test', output: Buffer.of(), outputContentType: '', acceptedAgoMs: null };
+      const reports = leased.map(({ fence }) => ({ ...report, fence }));
+      await database.run((statement) => succeedCurrentLeases(statement, reports));
+    },
+    async running(type) {
+      const rows = await sql<{ key: string; count: number }[]>`
+        SELECT limit_key AS key, count(*)::int AS count FROM task WHERE type = ${type} AND state = 'RUNNING' GROUP BY 1`;
+      return new Map(rows.map(({ key, count }) => [key, count]));
     },
     node() {
       const claimTasks = createClaim({ database });
@@ -94,6 +113,7 @@ export async function startClaimRig(): Promise<ClaimRig> {
         },
       };
     },
+    sweep: () => database.run((statement) => deleteFullKeyBuckets(statement, 100)),
     async stop() {
       await sql.end();
       await database.close();
