@@ -69,6 +69,14 @@ export interface Sessions {
   readonly reconcile: (session: LiveSession, held: readonly Fence[]) => Promise<Reconciliation[]>;
   /** The leases of a worker without a stream, as the database knows them. */
   readonly leasesOf: (sessionId: SessionId) => Promise<ReadonlyMap<string, HeldLease>>;
+  /**
+   * Gives back, unspent, what a worker without a stream was given and does not know of, as its answer was lost: it names
+   * what it holds. From one that does not, what its node never marked as accepted, because it died before it answered.
+   */
+  readonly takeBackUnheard: (
+    from: Omit<Reporting, 'actor'>,
+    held: readonly Pick<Fence, 'leaseId'>[] | undefined,
+  ) => Promise<void>;
   /** What the database says of leases that a worker without a stream names. */
   readonly verdicts: (from: Reporting, held: readonly Fence[]) => Promise<Reconciliation[]>;
   /** A lease has ended: its place is free again. */
@@ -201,6 +209,17 @@ export function createSessions(deps: SessionsDeps): Sessions {
     async leasesOf(sessionId) {
       const rows = await deps.database.run((sql) => selectLeasesOfSession(sql, sessionId));
       return new Map(rows.map((row) => [row.leaseId, heldLease(row)]));
+    },
+
+    async takeBackUnheard(from, held) {
+      const rows = await deps.database.run((sql) => selectLeasesOfSession(sql, from.sessionId));
+      const named = held && new Set<string>(held.map(({ leaseId }) => leaseId));
+      for (const row of rows) {
+        const isUnheard = named
+          ? row.ageMs > limits.deliveryMs && !named.has(row.leaseId)
+          : row.ageMs > deps.leaseMs && !row.accepted;
+        if (isUnheard) deps.takeBacks.add(from, heldLease(row), 'the answer that gave it was lost');
+      }
     },
 
     verdicts: async (from, held) => (await compare(deps, from, held)).verdicts,

@@ -139,12 +139,16 @@ export interface SessionLease {
   readonly leaseId: string;
   readonly type: string;
   readonly accepted: boolean;
+  /** Since it was given. */
+  readonly ageMs: number;
 }
 
 /** The leases that a session holds, by index `task_running`. */
 export function selectLeasesOfSession(sql: Sql, sessionId: string): Promise<SessionLease[]> {
   return sql<SessionLease[]>`
-    SELECT id AS "taskId", attempt, lease_id AS "leaseId", type, started_time IS NOT NULL AS accepted FROM task
+    SELECT id AS "taskId", attempt, lease_id AS "leaseId", type, started_time IS NOT NULL AS accepted,
+      extract(epoch FROM now() - run_deadline)::float8 * 1000 + run_ms AS "ageMs"
+    FROM task
     WHERE session_id = ${sessionId} AND state = 'RUNNING'`;
 }
 

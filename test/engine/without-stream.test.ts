@@ -95,6 +95,37 @@ test('loses its leases one lease after its last call, and every call renews them
   await node.stop();
 });
 
+test('is given again, unspent, what it says it does not hold, and keeps what it names', async () => {
+  const type = await rig.type();
+  const [kept, unheard] = [await rig.submit(type), await rig.submit(type)];
+  const leased = await rig.workers.leaseTasks({ taskTypes: [type], tasksMax: 2 });
+  const [first] = leased.assignments.map(leaseOf);
+  // As if the answer had brought one of the two.
+  const ask = { session: sessionOf(leased), taskTypes: [type], held: { leases: first === undefined ? [] : [first] } };
+  let given: LeaseTasksResponse['assignments'] = [];
+  const wait = { nanos: 200_000_000 };
+  while (given.length === 0) ({ assignments: given } = await rig.workers.leaseTasks({ ...ask, wait }));
+  expect(given.map(({ lease }) => [lease?.taskId, lease?.attempt])).toEqual([[unheard, 1]]);
+  expect(first?.taskId).toBe(kept);
+  expect((await rig.kinds(unheard)).slice(0, 4)).toEqual(['SUBMITTED', 'LEASED', 'STARTED', 'RELEASED']);
+  const items = [first, leaseOf(given[0])].flatMap((lease) => lease ?? []).map((lease) => ({ lease }));
+  const { settlements } = await rig.workers.reportTasks({ session: sessionOf(leased), succeeded: { items } });
+  expect(settlements.map(outcomeOf)).toEqual(['RECORDED', 'RECORDED']);
+});
+
+test('is given again, unspent, what its node had no time to answer, though it does not say what it holds', async () => {
+  const type = await rig.type();
+  const id = await rig.submit(type);
+  const leased = await rig.workers.leaseTasks({ taskTypes: [type] });
+  await expect.poll(() => rig.kinds(id)).toContain('STARTED');
+  // As a node leaves it that is killed between the lease and the answer.
+  await rig.sql`UPDATE task SET started_time = NULL WHERE id = ${id}`;
+  const ask = { session: sessionOf(leased), taskTypes: [type], wait: { nanos: 200_000_000 } };
+  let given: LeaseTasksResponse['assignments'] = [];
+  while (given.length === 0) ({ assignments: given } = await rig.workers.leaseTasks(ask));
+  expect(given.map(({ lease }) => [lease?.taskId, lease?.attempt])).toEqual([[id, 1]]);
+});
+
 test('is refused with a secret that is not the session’s', async () => {
   const type = await rig.type();
   const { sessionId } = sessionOf(await rig.workers.leaseTasks({ taskTypes: [type] }));

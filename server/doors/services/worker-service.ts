@@ -74,6 +74,7 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
           ? await sessions.create(info)
           : { sessionId: known.source.sessionId, secret: request.session.resumeSecret };
       const session = { sessionId: claim.sessionId, resumeSecret: claim.secret };
+      if (known !== undefined) await sessions.takeBackUnheard(known.source, request.held?.leases.map(fenceOf));
       if (known?.drain !== undefined) return { session, assignments: [], leaseDuration, stop: toStop(known.drain) };
       const waitMs = Math.min(
         optionalMs('wait', request.wait) ?? 0,

@@ -283,6 +283,16 @@ export declare type LeaseTasksRequest = Message<"dstc.v1.LeaseTasksRequest"> & {
    * @generated from field: google.protobuf.Duration wait = 5;
    */
   wait?: Duration | undefined;
+
+  /**
+   * What the caller still works on, of all that its session was given. Leases that
+   * were given more than the delivery timeout of 3 s ago and are not named never
+   * reached it: they go back without costing an attempt. Unset says nothing, and a
+   * lease whose answer was lost lives as long as the session.
+   *
+   * @generated from field: dstc.v1.HeldLeases held = 6;
+   */
+  held?: HeldLeases | undefined;
 };
 
 /**
@@ -290,6 +300,26 @@ export declare type LeaseTasksRequest = Message<"dstc.v1.LeaseTasksRequest"> & {
  * Use `create(LeaseTasksRequestSchema)` to create a new message.
  */
 export declare const LeaseTasksRequestSchema: GenMessage<LeaseTasksRequest>;
+
+/**
+ * Leases that a worker without a stream knows of.
+ *
+ * @generated from message dstc.v1.HeldLeases
+ */
+export declare type HeldLeases = Message<"dstc.v1.HeldLeases"> & {
+  /**
+   * None is fine.
+   *
+   * @generated from field: repeated dstc.v1.LeaseRef leases = 1;
+   */
+  leases: LeaseRef[];
+};
+
+/**
+ * Describes the message dstc.v1.HeldLeases.
+ * Use `create(HeldLeasesSchema)` to create a new message.
+ */
+export declare const HeldLeasesSchema: GenMessage<HeldLeases>;
 
 /**
  * What was leased.
