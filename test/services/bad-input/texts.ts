@@ -5,7 +5,7 @@ import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { badCall, badSubmission, controlMethods, type Expected, fieldInvalid, noTask } from './bad-call.ts';
 
-const { submitTask, listTasks } = TaskService.method;
+const { submitTask, listTasks, cancelTasks, redriveTasks } = TaskService.method;
 const { applyTaskType, listTaskTypes, pauseTaskType, resumeTaskType } = TaskTypeService.method;
 const { pauseNamespace, resumeNamespace } = NamespaceService.method;
 const { listWorkers } = WorkerService.method;
@@ -90,6 +90,8 @@ export const pageTokens = [
   Buffer.alloc(60).toString('base64url'),
 ].flatMap((pageToken) => [
   badPageToken(listTasks, { pageToken }),
+  badPageToken(cancelTasks, { all: true, pageToken }),
+  badPageToken(redriveTasks, { all: true, pageToken }),
   badPageToken(listTaskTypes, { pageToken }),
   badPageToken(listWorkers, { pageToken }),
 ]);
