@@ -10,6 +10,7 @@ import { createDispatch, type Dispatch } from './dispatch.ts';
 import { createDrain, type Drain } from './drain.ts';
 import { createGates, type Gates } from './gates.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
+import { createQueueLimits } from './queue-limits.ts';
 import { createReports, type Reports } from './report.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 import { createSnapshotWatch, type SnapshotWatch } from './snapshot-watch.ts';
@@ -77,6 +78,7 @@ export function assembleEngine(
   const { payloadBytesMax, leaseMs, node } = options;
   const wake = createWake();
   const types = createTaskTypes({ database, wake });
+  const queueLimits = createQueueLimits({ database });
   const delivery = createDelivery();
   const accepts = createAccepts({ database, wake, log });
   const progress = createProgressReports({ database, wake, log });
@@ -101,9 +103,9 @@ export function assembleEngine(
     types,
     gates: createGates({ database, wake, log }),
     circuits,
-    submit: createSubmit({ database, types, wake, payloadBytesMax }),
+    submit: createSubmit({ database, types, queueLimits, wake, payloadBytesMax }),
     control: createControl({ database, types, wake, payloadBytesMax }),
-    submitLinked: createSubmitLinked({ database, types, wake, payloadBytesMax }),
+    submitLinked: createSubmitLinked({ database, types, queueLimits, wake, payloadBytesMax }),
     dependents: createDependents({ database, wake, log }),
     controlMany: createControlMany({ database, wake }),
     drain: createDrain({ database, wake }),

@@ -2,6 +2,7 @@ import { DstcError } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import { inOrder } from '../domain/request-graph.ts';
 import { createGroupCommit } from './group-commit.ts';
+import type { Admissions } from './queue-limits.ts';
 import { referencesOf, withoutBadLinks } from './request-links.ts';
 import type { LinkedCall, LinkedRequest, SubmitterRights } from './resolve-links.ts';
 import { prepareTask, type Submission, type SubmitDeps, type Submitted } from './submit.ts';
@@ -35,15 +36,25 @@ export function createSubmitLinked(deps: SubmitDeps): SubmitLinked {
 
   return async (submissions, rights) => {
     const checked = withoutBadLinks(submissions);
-    const requests = await Promise.all(checked.map((submission) => linkedRequest(deps, submission)));
-    return commits.add({ requests, order: inOrder(checked.map(referencesOf)), rights });
+    const admissions = deps.queueLimits.begin();
+    try {
+      const requests = await Promise.all(checked.map((submission) => linkedRequest(deps, submission, admissions)));
+      return await commits.add({ requests, order: inOrder(checked.map(referencesOf)), rights });
+    } finally {
+      // Places of requests that made no task are free with the next count.
+      admissions.end(true);
+    }
   };
 }
 
-async function linkedRequest(deps: SubmitDeps, submission: Submission | DstcError): Promise<LinkedRequest> {
+async function linkedRequest(
+  deps: SubmitDeps,
+  submission: Submission | DstcError,
+  admissions: Admissions,
+): Promise<LinkedRequest> {
   if (submission instanceof DstcError) return { task: submission, dependencies: [] };
   try {
-    return { task: await prepareTask(deps, submission), dependencies: submission.dependencies };
+    return { task: await prepareTask(deps, submission, admissions), dependencies: submission.dependencies };
   } catch (error) {
     if (!(error instanceof DstcError)) throw error;
     return { task: error, dependencies: [] };

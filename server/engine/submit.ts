@@ -12,6 +12,7 @@ import type { TaskTypeRow } from '../store/task-types.ts';
 import { checkInput } from './check-input.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { limitKeyOf } from './limit-key.ts';
+import type { Admissions, QueueLimits } from './queue-limits.ts';
 import type { TaskTypes } from './task-types.ts';
 import type { Wake } from './wake.ts';
 
@@ -51,6 +52,7 @@ export type Submitted =
 export interface SubmitDeps {
   readonly database: Database;
   readonly types: TaskTypes;
+  readonly queueLimits: QueueLimits;
   readonly wake: Wake;
   readonly payloadBytesMax: number;
 }
@@ -74,21 +76,31 @@ export function createSubmit(deps: SubmitDeps): Submit {
   });
 
   return async (submission) => {
-    const task = await prepareTask(deps, submission);
-    const written = await commits.add(task);
-    if (written.kind === 'inserted') return { kind: 'inserted', task, inserted: written.inserted, state: 'PENDING' };
-    if (isSameRequest(task, written.requestHash)) return { kind: 'existed', id: written.id };
-    throw idempotencyConflict(task);
+    const admissions = deps.queueLimits.begin();
+    let isInserted = false;
+    try {
+      const task = await prepareTask(deps, submission, admissions);
+      const written = await commits.add(task);
+      isInserted = written.kind === 'inserted';
+      if (written.kind === 'inserted') return { kind: 'inserted', task, inserted: written.inserted, state: 'PENDING' };
+      if (isSameRequest(task, written.requestHash)) return { kind: 'existed', id: written.id };
+      throw idempotencyConflict(task);
+    } finally {
+      admissions.end(isInserted);
+    }
   };
 }
 
-/** A submission with what its type lends it; throws when the type does not take it. */
+/** A submission with what its type lends it; throws when the type does not take it, or no more of them for now. */
 export async function prepareTask(
   deps: Pick<SubmitDeps, 'types' | 'payloadBytesMax'>,
   submission: Submission,
+  admissions: Admissions,
 ): Promise<NewTask> {
   const { row } = await checkInput(deps, submission.namespace, submission.type, submission.input);
-  return newTask(submission, row);
+  const task = newTask(submission, row);
+  await admissions.admit(task, row.limits?.queueMax);
+  return task;
 }
 
 export function isSameRequest(task: NewTask, requestHash: Uint8Array): boolean {

@@ -166,6 +166,10 @@ export const task = pgTable(
     index('task_pending')
       .on(table.namespace, table.type, table.limitKey, table.priority, table.availableTime, table.id)
       .where(sql`state = 'PENDING' AND paused_time IS NULL`),
+    // What waits and no claim may find; with the index before, all that waits.
+    index('task_held')
+      .on(table.namespace, table.type)
+      .where(sql`state = 'BLOCKED' OR (state = 'PENDING' AND paused_time IS NOT NULL)`),
     // What runs of a type with a limit on concurrency; empty without one.
     index('task_counted').on(table.namespace, table.type, table.limitKey).where(sql`state = 'RUNNING' AND counted`),
     // The leases of a session, for its loss and its resume.

@@ -193,6 +193,7 @@ CREATE FUNCTION dstc_uuid7(at timestamptz) RETURNS uuid LANGUAGE sql VOLATILE PA
 $$;--> statement-breakpoint
 CREATE INDEX "key_bucket_full" ON "key_bucket" USING btree ("full_time");--> statement-breakpoint
 CREATE INDEX "task_pending" ON "task" USING btree ("namespace","type","limit_key","priority","available_time","id") WHERE state = 'PENDING' AND paused_time IS NULL;--> statement-breakpoint
+CREATE INDEX "task_held" ON "task" USING btree ("namespace","type") WHERE state = 'BLOCKED' OR (state = 'PENDING' AND paused_time IS NOT NULL);--> statement-breakpoint
 CREATE INDEX "task_counted" ON "task" USING btree ("namespace","type","limit_key") WHERE state = 'RUNNING' AND counted;--> statement-breakpoint
 CREATE INDEX "task_running" ON "task" USING btree ("session_id") WHERE state = 'RUNNING';--> statement-breakpoint
 CREATE INDEX "task_timer" ON "task" USING btree (LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline)) WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING') AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) IS NOT NULL;--> statement-breakpoint
