@@ -66,6 +66,11 @@ test.each([
   expect(errorOf(thrown(code, 'x'))).toMatchObject({ reason, code: name });
 });
 
+test('takes a connection that broke for a coordinator that cannot be reached, whatever grpc-js calls it', () => {
+  const details = 'Received RST_STREAM with code 2 triggered by internal client error: write EPIPE';
+  expect(errorOf(thrown(status.INTERNAL, details))).toMatchObject({ reason: 'UNREACHABLE', code: 'UNAVAILABLE' });
+});
+
 test('lives with details that are none', () => {
   const error = errorOf(thrown(status.INTERNAL, 'broken', Uint8Array.of(0xff, 0xff, 0xff)));
   expect(error).toMatchObject({ reason: 'UNKNOWN', code: 'INTERNAL', message: 'broken' });

@@ -13,7 +13,7 @@ export function errorOf(thrown: unknown): unknown {
   const details = detailsOf(thrown.metadata);
   const info = find(details, ErrorInfoSchema);
   const retryDelay = find(details, RetryInfoSchema)?.retryDelay;
-  const code = codeNameOf(thrown.code);
+  const code = info === undefined && isBroken(thrown) ? 'UNAVAILABLE' : codeNameOf(thrown.code);
   return new DstcError({
     reason: info?.domain === 'dstc' ? knownReason(info.reason) : reasonOfCode(code),
     code,
@@ -49,6 +49,11 @@ interface StatusLike {
 
 function isServiceError(thrown: unknown): thrown is Error & StatusLike {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'number' && 'details' in thrown;
+}
+
+/** grpc-js calls some ends of a connection, such as EPIPE on one with TLS, an internal error. It is no answer at all. */
+function isBroken({ code, details }: StatusLike): boolean {
+  return code === status.INTERNAL && details.includes('RST_STREAM');
 }
 
 function detailsOf(metadata: Metadata | undefined): readonly Any[] {
