@@ -39,37 +39,60 @@ export async function checkHistory(
   options: { readonly allEnded?: boolean; readonly mayHaveUnacknowledged?: boolean } = {},
 ): Promise<HistoryReport> {
   const { allEnded = true, mayHaveUnacknowledged = false } = options;
-  // Of one moment, as work may go on.
-  const [tasks, events] = await sql.begin('ISOLATION LEVEL REPEATABLE READ', async (snapshot) => [
-    await snapshot<TaskRow[]>`SELECT id, state, attempt, event_sequence AS "eventSequence" FROM task`,
-    await snapshot<EventRow[]>`
-      SELECT task_id AS "taskId", sequence, kind, state, attempt, lease_id AS "leaseId" FROM task_event
-      ORDER BY task_id, sequence`,
-  ]);
   const faults: string[] = [];
-  const known = new Map(tasks.map((task) => [task.id, task]));
   const wanted = new Set(acknowledged);
   if (wanted.size === 0) faults.push('no task was acknowledged: there is nothing to check');
+  const byKind: Partial<Record<EventKind, number>> = {};
+  const byState: Partial<Record<TaskState, number>> = {};
+  let attemptMax = 0;
+  let events = 0;
+  // Of one moment, as work may go on.
+  const known = await sql.begin('ISOLATION LEVEL REPEATABLE READ', async (snapshot) => {
+    const rows = await snapshot<TaskRow[]>`SELECT id, state, attempt, event_sequence AS "eventSequence" FROM task`;
+    const unseen = new Map(rows.map((task) => [task.id, task]));
+    for await (const history of histories(snapshot)) {
+      const [{ taskId = '' } = {}] = history;
+      const task = unseen.get(taskId);
+      unseen.delete(taskId);
+      if (task === undefined) faults.push(`${taskId}: events without a task`);
+      else faults.push(...faultsOf(task, history).map((fault) => `${taskId}: ${fault}`));
+      for (const { kind } of history) count(byKind, kind);
+      events += history.length;
+    }
+    for (const id of unseen.keys()) faults.push(`${id}: has no history`);
+    return new Map(rows.map((task) => [task.id, task]));
+  });
   for (const id of wanted) if (!known.has(id)) faults.push(`${id}: acknowledged and lost`);
-  if (!mayHaveUnacknowledged) {
-    for (const { id } of tasks) if (!wanted.has(id)) faults.push(`${id}: nobody was told of it`);
-  }
-  const histories = Map.groupBy(events, (event) => event.taskId);
-  for (const id of histories.keys()) if (!known.has(id)) faults.push(`${id}: events without a task`);
-  for (const task of tasks) {
-    faults.push(...faultsOf(task, histories.get(task.id) ?? []).map((fault) => `${task.id}: ${fault}`));
-    if (allEnded && !isFinal(task.state)) faults.push(`${task.id}: is still ${task.state}`);
+  for (const { id, state, attempt } of known.values()) {
+    if (!mayHaveUnacknowledged && !wanted.has(id)) faults.push(`${id}: nobody was told of it`);
+    if (allEnded && !isFinal(state)) faults.push(`${id}: is still ${state}`);
+    count(byState, state);
+    attemptMax = Math.max(attemptMax, attempt);
   }
   if (faults.length > 0) {
-    throw new Error(`${faults.length} faults in ${tasks.length} histories:\n${faults.slice(0, 20).join('\n')}`);
+    throw new Error(`${faults.length} faults in ${known.size} histories:\n${faults.slice(0, 20).join('\n')}`);
   }
-  return {
-    tasks: tasks.length,
-    events: events.length,
-    byState: count(tasks.map((task) => task.state)),
-    attemptMax: Math.max(0, ...tasks.map((task) => task.attempt)),
-    byKind: count(events.map((event) => event.kind)),
-  };
+  return { tasks: known.size, events, byState, attemptMax, byKind };
+}
+
+const rowsAtOnce = 5_000;
+
+/** The events of one task after the other: there may be more than fit into memory. */
+async function* histories(sql: postgres.TransactionSql): AsyncGenerator<readonly EventRow[]> {
+  let history: EventRow[] = [];
+  const cursor = sql<EventRow[]>`
+    SELECT task_id AS "taskId", sequence, kind, state, attempt, lease_id AS "leaseId" FROM task_event
+    ORDER BY task_id, sequence`.cursor(rowsAtOnce);
+  for await (const rows of cursor) {
+    for (const event of rows) {
+      if (history.length > 0 && history[0]?.taskId !== event.taskId) {
+        yield history;
+        history = [];
+      }
+      history.push(event);
+    }
+  }
+  if (history.length > 0) yield history;
 }
 
 function faultsOf(task: TaskRow, history: readonly EventRow[]): string[] {
@@ -119,8 +142,6 @@ function isStep(from: TaskState | undefined, event: EventRow): boolean {
   return moves.some((move: Move) => move.from === from && move.effect.event === event.kind && move.to === event.state);
 }
 
-function count<Key extends string>(keys: readonly Key[]): Partial<Record<Key, number>> {
-  const counts: Partial<Record<Key, number>> = {};
-  for (const key of keys) counts[key] = (counts[key] ?? 0) + 1;
-  return counts;
+function count<Key extends string>(counts: Partial<Record<Key, number>>, key: Key): void {
+  counts[key] = (counts[key] ?? 0) + 1;
 }

@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { type JWK, type JWTPayload, SignJWT } from 'jose';
+import type { JWK, JWTPayload } from 'jose';
 import { type ConfidentialClient, loadIdentity } from '../../server/embedded/identity-file.ts';
 import { type EmbeddedIdentityProvider, startIdentityProvider } from '../../server/embedded/identity-provider.ts';
 import { freePort } from './free-port.ts';
+import { signToken } from './sign-token.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 export interface TestIdentityProvider extends EmbeddedIdentityProvider {
@@ -33,21 +33,7 @@ export async function startTestIdentityProvider(
     ...provider,
     signingKey,
     token: (client) => clientToken(provider, client),
-    forge(claims = {}, header = {}) {
-      const now = Math.floor(Date.now() / 1_000);
-      const right = {
-        iss: provider.issuer,
-        aud: provider.audience,
-        sub: 'producer',
-        client_id: 'producer',
-        jti: randomUUID(),
-        iat: now,
-        exp: now + 900,
-      };
-      return new SignJWT({ ...right, ...claims })
-        .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: String(signingKey.kid), ...header })
-        .sign(signingKey);
-    },
+    forge: (claims, header) => signToken({ issuer: provider.issuer, signingKey }, claims, header),
     async stop() {
       await provider.stop();
       await rm(dataDir, { recursive: true, force: true });

@@ -45,6 +45,8 @@ export interface RawWorker {
 export interface RawWorkerOptions {
   readonly address: string;
   readonly token: string;
+  /** PEM of the authority to trust; without one the connection is plaintext. */
+  readonly ca?: string;
   /** Undefined sends no Hello. */
   readonly hello?: MessageInitShape<typeof HelloSchema>;
   /** False leaves pings without an answer. */
@@ -54,8 +56,9 @@ export interface RawWorkerOptions {
 const patienceMs = 5_000;
 
 /** Opens a worker stream on a connection of its own. */
-export function openRawWorker({ address, token, hello, answersPings = true }: RawWorkerOptions): RawWorker {
-  const client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
+export function openRawWorker({ address, token, ca, hello, answersPings = true }: RawWorkerOptions): RawWorker {
+  const channel = ca === undefined ? credentials.createInsecure() : credentials.createSsl(Buffer.from(ca));
+  const client = new Client(address, channel, { 'grpc.use_local_subchannel_pool': 1 });
   const metadata = new Metadata();
   metadata.set('authorization', `Bearer ${token}`);
   const { method } = WorkerService;
