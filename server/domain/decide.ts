@@ -19,6 +19,8 @@ export interface TaskFacts {
 export interface CommandFacts {
   /** Of a failure: whether its kind and code allow another attempt. */
   readonly retryable: boolean;
+  /** Of a redrive: whether the task depends on one that has not ended as its policy allows. */
+  readonly waits?: boolean;
 }
 
 /** The move that a command makes, or undefined when the state does not allow it. */
@@ -49,6 +51,8 @@ function holds(condition: Condition, task: TaskFacts, facts: CommandFacts): bool
       return !task.paused;
     case 'not discarded':
       return !task.discarded;
+    case 'dependencies unmet':
+      return facts.waits === true;
     case 'otherwise':
       return true;
   }

@@ -56,6 +56,7 @@ export type Condition =
   | 'paused'
   | 'not paused'
   | 'not discarded'
+  | 'dependencies unmet'
   | 'otherwise';
 
 /** What a move does beside changing the state; data, carried out by the store. */
@@ -362,6 +363,14 @@ export const moves: readonly Move[] = [
     to: 'SKIPPED',
     effect: { ...stay, event: 'skipped' },
     why: 'it is not needed after all; what depends on it goes on',
+  },
+  {
+    from: 'FAILED',
+    command: 'redrive',
+    when: ['not discarded', 'dependencies unmet'],
+    to: 'BLOCKED',
+    effect: { ...stay, event: 'redriven', available: 'on request', renews: true },
+    why: 'it begins anew, and still waits for tasks that it depends on',
   },
   {
     from: 'FAILED',

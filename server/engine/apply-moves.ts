@@ -10,6 +10,7 @@ import type { Sql } from '../store/database.ts';
 import type { LockedTask } from '../store/lock-tasks.ts';
 import { moveLockedTasks, type TaskMove } from '../store/move-tasks.ts';
 import type { StoredError } from '../store/schema.ts';
+import { selectWaitingTasks } from '../store/select-dependencies.ts';
 import type { Wake } from './wake.ts';
 
 /** A command for a task that is locked in this transaction. */
@@ -42,7 +43,8 @@ export interface Applied {
 
 /** Decides each command by the table of moves and carries the moves out; answers in order. */
 export async function applyMoves(sql: Sql, commands: readonly TaskCommand[]): Promise<Applied[]> {
-  const applied = commands.map((command) => decideCommand(command));
+  const waiting = await waitingAmong(sql, commands);
+  const applied = commands.map((command) => decideCommand(command, waiting.has(command.task.id)));
   const moves = applied.flatMap(({ move, retryDelayMs: delay }, index) => {
     const command = commands[index];
     return move === undefined || command === undefined ? [] : [taskMove(command, move, delay)];
@@ -68,7 +70,9 @@ export function announceMoves(wake: Wake, applied: readonly Applied[]): void {
       wake.taskDue.give({ namespace: task.namespace, type: task.type, inMs: delay ?? 0 });
     }
   }
-  if (moved.some(({ task, move }) => task.hasDependents && isFinal(move.to))) wake.dependencyEnded.give(undefined);
+  // Of a failed task, those that were told to wait until it is mended.
+  const isNews = moved.some(({ task, move }) => isFinal(move.to) && (task.hasDependents || task.state === 'FAILED'));
+  if (isNews) wake.dependencyEnded.give(undefined);
   announceRoom(
     wake,
     moved.flatMap(({ task, move }) => (task.counted && move.from === 'RUNNING' && move.to !== 'RUNNING' ? task : [])),
@@ -85,12 +89,18 @@ export function announceRoom(
   }
 }
 
-function decideCommand(command: TaskCommand): Applied {
+/** Of the tasks that begin anew, those that still wait for others. Asked once they are locked: it does not change then. */
+async function waitingAmong(sql: Sql, commands: readonly TaskCommand[]): Promise<ReadonlySet<string>> {
+  const ids = commands.flatMap(({ task, command }) => (command === 'redrive' && task.isDependent ? [task.id] : []));
+  return ids.length === 0 ? new Set() : selectWaitingTasks(sql, ids);
+}
+
+function decideCommand(command: TaskCommand, waits: boolean): Applied {
   const { task, error } = command;
   const policy = policyOf(task);
   const retryable =
     error === undefined || (error.kind === 'TRANSIENT' && !policy.nonRetryableCodes.includes(error.code));
-  const move = decide(task, command.command, { retryable });
+  const move = decide(task, command.command, { retryable, waits });
   const { nonRetryableCodes } = policy;
   return {
     task,

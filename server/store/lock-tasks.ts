@@ -18,6 +18,8 @@ export interface LockedTask extends TaskFacts {
   readonly retryPolicy: RetryPolicy | null;
   /** Whether other tasks are to hear of its end. */
   readonly hasDependents: boolean;
+  /** Whether it depends on other tasks. */
+  readonly isDependent: boolean;
 }
 
 /** A locked task with the deadline that has passed. */
@@ -43,13 +45,15 @@ interface LockedRow {
   readonly counted: boolean;
   readonly retry_policy: RetryPolicy | null;
   readonly has_dependents: boolean;
+  readonly is_dependent: boolean;
 }
 
 const columns = (sql: Sql) => sql`
   task.id, task.namespace, task.type, task.state, task.started_time IS NOT NULL AS accepted,
   task.cancel_deadline IS NOT NULL AS cancel_requested, task.attempt, task.attempts_max, task.crashes,
   task.paused_time IS NOT NULL AS paused, task.discarded_time IS NOT NULL AS discarded, task.lease_id, task.session_id,
-  task.event_sequence, task.counted, task.retry_policy, task.has_dependents`;
+  task.event_sequence, task.counted, task.retry_policy, task.has_dependents,
+  task.dependency_count > 0 AS is_dependent`;
 
 /** Locks the RUNNING tasks whose fences are current, by primary key (see `Reporter`) and in its order. */
 export async function lockCurrentLeases(sql: Sql, reports: readonly Reporter[]): Promise<LockedTask[]> {
@@ -143,5 +147,6 @@ function lockedTask(row: LockedRow): LockedTask {
     counted: row.counted,
     retryPolicy: row.retry_policy,
     hasDependents: row.has_dependents,
+    isDependent: row.is_dependent,
   };
 }

@@ -21,6 +21,13 @@ export function selectDependencies(sql: Sql, taskId: string): Promise<Dependency
     WHERE d.task_id = ${taskId} ORDER BY d.position`;
 }
 
+/** Those of the tasks that wait for anything, by index `task_dependency_waiting`. */
+export async function selectWaitingTasks(sql: Sql, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await sql<{ task_id: string }[]>`
+    SELECT DISTINCT task_id FROM task_dependency WHERE task_id = ANY(${ids}::uuid[]) AND waits`;
+  return new Set(rows.map((row) => row.task_id));
+}
+
 /** Who claims to hold a lease. */
 export interface LeaseClaim {
   readonly namespace: string;

@@ -39,6 +39,8 @@ interface Circumstances {
   readonly retryable: boolean;
   readonly paused: boolean;
   readonly discarded: boolean;
+  /** Of a failed task: whether it depends on one that has not ended. */
+  readonly waits: boolean;
 }
 
 /** A task in some state, with the last lease that it had, if any. */
@@ -92,7 +94,7 @@ describe.each(taskStates)('a task that is %s', (state) => {
       const placed = await place(state, circumstances);
       await overdue(placed.id, command, circumstances);
       const before = await look(placed.id);
-      const move = decide(factsOf(before.row), command, { retryable: circumstances.retryable });
+      const move = decide(factsOf(before.row), command, circumstances);
       if (move !== undefined) covered.add(move);
       await run(command, placed, circumstances);
       const after = await look(placed.id);
@@ -112,9 +114,9 @@ function circumstancesOf(state: TaskState, command: Command): Circumstances[] {
   const both = [true, false];
   const some = state === 'RUNNING' ? both : [false];
   const marks = [
-    { paused: false, discarded: false },
-    ...(['BLOCKED', 'PENDING', 'RUNNING'].includes(state) ? [{ paused: true, discarded: false }] : []),
-    ...(state === 'FAILED' ? [{ paused: false, discarded: true }] : []),
+    { paused: false, discarded: false, waits: false },
+    ...(['BLOCKED', 'PENDING', 'RUNNING'].includes(state) ? [{ paused: true, discarded: false, waits: false }] : []),
+    ...(state === 'FAILED' ? both.map((waits) => ({ paused: false, discarded: !waits, waits })) : []),
   ];
   return marks.flatMap((marked) =>
     some.flatMap((accepted) =>
@@ -135,6 +137,7 @@ async function place(state: TaskState, circumstances: Circumstances): Promise<Pl
   const placed = await placeUnmarked(state, circumstances);
   if (circumstances.paused) await order('pause', placed.id);
   if (circumstances.discarded) await order('discard', placed.id);
+  if (circumstances.waits) await waitForAnother(placed.id);
   return placed;
 }
 
