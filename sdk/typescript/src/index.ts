@@ -16,6 +16,7 @@ export type {
 export type { Credentials } from './credentials.ts';
 export { staticToken } from './credentials.ts';
 export type { DeadLetterGroup, DeadLetterSummary } from './dead-letters.ts';
+export type { DependencyTarget, DependsOn, OnFailure } from './dependencies.ts';
 export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
 export { DstcError, isReason, TaskCancelledError, TaskFailedError } from './errors.ts';
 export type { IdentityProviderOptions } from './identity-provider.ts';
@@ -25,7 +26,16 @@ export type { Pause, PauseOptions } from './pause-state.ts';
 export type { BinaryPayload, JsonValue } from './payload.ts';
 export type { DeadlineOptions, RetryOptions } from './policies.ts';
 export type { Submission, SubmitOptions } from './submission.ts';
-export type { FailureKind, Task, TaskError, TaskEvent, TaskEventKind, TaskProgress, TaskState } from './task.ts';
+export type {
+  Dependency,
+  FailureKind,
+  Task,
+  TaskError,
+  TaskEvent,
+  TaskEventKind,
+  TaskProgress,
+  TaskState,
+} from './task.ts';
 export { isFinal } from './task.ts';
 export type { LabelCondition, TaskFilter } from './task-filter.ts';
 export type { TaskHandle } from './task-handle.ts';
@@ -36,7 +46,7 @@ export { deviceFlow, userCredentials } from './user-credentials.ts';
 export type { InterruptionCause } from './worker/handler-errors.ts';
 export { FatalError, HandlerError, InterruptedError, PermanentError, RetryableError } from './worker/handler-errors.ts';
 export type { Connected } from './worker/session.ts';
-export type { AssignedTask, ProgressUpdate, TaskContext } from './worker/task-context.ts';
+export type { AssignedTask, DependencyResult, ProgressUpdate, TaskContext } from './worker/task-context.ts';
 export type { HandleOptions, StopOptions, WorkerDrain, WorkerOptions } from './worker.ts';
 export { Worker } from './worker.ts';
 export type { DrainOptions, WorkerSession } from './worker-sessions.ts';

@@ -28,7 +28,7 @@ test('cuts batches before they outgrow a message, and keeps the order', () => {
   const submissions = Array.from({ length: 5 }, (_, index) => ({ type: `t${index}`, input }));
   const cut = [...batches('', submissions)];
   expect(cut.map((batch) => batch.length)).toEqual([2, 2, 1]);
-  expect(cut.flat().map(({ type }) => type)).toEqual(['t0', 't1', 't2', 't3', 't4']);
+  expect(cut.flat().map(({ request }) => request.type)).toEqual(['t0', 't1', 't2', 't3', 't4']);
 });
 
 test('makes no batch of nothing', () => {

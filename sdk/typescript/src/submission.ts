@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { type SubmitTaskRequest, SubmitTaskRequestSchema } from '@dstc/contract/dstc/v1/task_service_pb';
+import { type DependsOn, type Place, taskDependencies } from './dependencies.ts';
 import { encodePayload, payloadBytes } from './payload.ts';
 import { type DeadlineOptions, deadlinesInit, type RetryOptions, retryPolicyInit } from './policies.ts';
 
@@ -21,6 +22,8 @@ export interface SubmitOptions {
   readonly retry?: RetryOptions | undefined;
   /** Each one set takes the place of the task type's. */
   readonly deadlines?: DeadlineOptions | undefined;
+  /** Tasks that come first, at most 1,000: it is BLOCKED until each has ended as its policy allows. */
+  readonly dependsOn?: readonly DependsOn[] | undefined;
 }
 
 /** One task of a batch. */
@@ -30,7 +33,11 @@ export interface Submission extends SubmitOptions {
   readonly input?: unknown;
 }
 
-export function submitRequest(namespace: string, submission: Submission): SubmitTaskRequest {
+export function submitRequest(
+  namespace: string,
+  submission: Submission,
+  placeOf: (other: Submission) => Place = noSubmission,
+): SubmitTaskRequest {
   const { type, input, idempotencyKey, priority, delayMs, availableTime, labels, retry, deadlines } = submission;
   return create(SubmitTaskRequestSchema, {
     namespace,
@@ -43,27 +50,40 @@ export function submitRequest(namespace: string, submission: Submission): Submit
     ...(labels !== undefined && { labels: { ...labels } }),
     ...(retry !== undefined && { retryPolicy: retryPolicyInit(retry) }),
     ...(deadlines !== undefined && { deadlines: deadlinesInit(deadlines) }),
+    dependencies: taskDependencies(submission.dependsOn ?? [], placeOf),
   });
+}
+
+function noSubmission(): never {
+  throw new TypeError('a task depends on a submission that is no task yet; submit both with submitMany');
 }
 
 const batchItemsMax = 1_000;
 /** Half of what a coordinator takes in one message. */
 const batchBytesMax = 4 * 1024 * 1024;
 const envelopeBytes = 512;
+const dependencyBytes = 64;
+
+/** A submission as it is about to be sent, its dependencies on other submissions aside. */
+export interface Prepared {
+  readonly submission: Submission;
+  readonly request: SubmitTaskRequest;
+}
 
 /** Cuts submissions into batches that fit into one message each. A payload that is too large travels alone and is refused alone. */
-export function* batches(namespace: string, submissions: Iterable<Submission>): Generator<SubmitTaskRequest[]> {
-  let batch: SubmitTaskRequest[] = [];
+export function* batches(namespace: string, submissions: Iterable<Submission>): Generator<Prepared[]> {
+  let batch: Prepared[] = [];
   let bytes = 0;
   for (const submission of submissions) {
-    const request = submitRequest(namespace, submission);
-    const size = payloadBytes(request.input) + envelopeBytes;
+    const { dependsOn = [], ...rest } = submission;
+    const request = submitRequest(namespace, rest);
+    const size = payloadBytes(request.input) + envelopeBytes + dependsOn.length * dependencyBytes;
     if (batch.length > 0 && (batch.length === batchItemsMax || bytes + size > batchBytesMax)) {
       yield batch;
       batch = [];
       bytes = 0;
     }
-    batch.push(request);
+    batch.push({ submission, request });
     bytes += size;
   }
   if (batch.length > 0) yield batch;

@@ -1,8 +1,9 @@
 import type { Task as ContractTask } from '@dstc/contract/dstc/v1/task_pb';
 import type { SubmitTaskRequest, SubmitTaskResult } from '@dstc/contract/dstc/v1/task_service_pb';
+import { type Place, submissionsAmong, taskDependencies } from './dependencies.ts';
 import { errorOfItem } from './error-details.ts';
 import { DstcError } from './errors.ts';
-import { batches, type Submission } from './submission.ts';
+import { batches, type Prepared, type Submission } from './submission.ts';
 import type { TaskHandle } from './task-handle.ts';
 
 /** What became of one task of a batch. */
@@ -19,24 +20,71 @@ export interface SubmitManyDeps {
 export async function submitInBatches(
   namespace: string,
   submissions: Iterable<Submission>,
-  { submit, handleOf }: SubmitManyDeps,
+  deps: SubmitManyDeps,
 ): Promise<SubmitResult[]> {
   const results: SubmitResult[] = [];
+  const known = new Map<Submission, SubmitResult>();
   let failure: DstcError | undefined;
-  for (const requests of batches(namespace, submissions)) {
-    if (failure === undefined) {
-      try {
-        const answers = await submit(requests);
-        for (const [index] of requests.entries()) results.push(resultOf(answers[index], handleOf));
-        continue;
-      } catch (error) {
-        if (!(error instanceof DstcError) || results.length === 0) throw error;
-        failure = error;
-      }
+  for (const batch of batches(namespace, submissions)) {
+    let answers: SubmitResult[];
+    try {
+      answers = failure === undefined ? await submitBatch(batch, known, deps) : refuseAll(batch, failure);
+    } catch (error) {
+      if (!(error instanceof DstcError) || results.length === 0) throw error;
+      failure = error;
+      answers = refuseAll(batch, failure);
     }
-    for (const _ of requests) results.push({ ok: false, error: failure });
+    for (const [index, { submission }] of batch.entries()) {
+      const answer = answers[index];
+      if (answer !== undefined) known.set(submission, answer);
+    }
+    results.push(...answers);
   }
   return results;
+}
+
+/** Those that depend on a submission of an earlier batch that was refused are refused here, and so is what depends on them. */
+async function submitBatch(
+  batch: readonly Prepared[],
+  earlier: ReadonlyMap<Submission, SubmitResult>,
+  { submit, handleOf }: SubmitManyDeps,
+): Promise<SubmitResult[]> {
+  const refused = new Map<Submission, SubmitResult>();
+  for (let size = -1; size !== refused.size; ) {
+    size = refused.size;
+    for (const { submission } of batch) {
+      const targets = submissionsAmong(submission.dependsOn ?? []).map((on) => refused.get(on) ?? earlier.get(on));
+      const inVain = targets.find((target) => target?.ok === false);
+      if (inVain !== undefined) refused.set(submission, inVain);
+    }
+  }
+  const sent = batch.filter(({ submission }) => !refused.has(submission));
+  const places = new Map(sent.map(({ submission }, index) => [submission, index]));
+  for (const { submission, request } of sent) {
+    request.dependencies = taskDependencies(submission.dependsOn ?? [], (on) => placeOf(on, places, earlier));
+  }
+  const answers = sent.length === 0 ? [] : await submit(sent.map(({ request }) => request));
+  return batch.map(
+    ({ submission }) => refused.get(submission) ?? resultOf(answers[places.get(submission) ?? -1], handleOf),
+  );
+}
+
+function placeOf(
+  on: Submission,
+  places: ReadonlyMap<Submission, number>,
+  earlier: ReadonlyMap<Submission, SubmitResult>,
+): Place {
+  const index = places.get(on);
+  if (index !== undefined) return { case: 'requestIndex', value: index };
+  const result = earlier.get(on);
+  if (result?.ok) return { case: 'taskId', value: result.handle.id };
+  throw new TypeError(
+    `a submission depends on one of type ${on.type} that is not among those before it, nor among the thousand around it`,
+  );
+}
+
+function refuseAll(batch: readonly Prepared[], error: DstcError): SubmitResult[] {
+  return batch.map(() => ({ ok: false, error }));
 }
 
 function resultOf(answer: SubmitTaskResult | undefined, handleOf: SubmitManyDeps['handleOf']): SubmitResult {

@@ -2,11 +2,13 @@ import { durationMs, type Timestamp, timestampDate } from '@bufbuild/protobuf/wk
 import {
   TaskEventKind as ContractEventKind,
   FailureKind as ContractKind,
+  DependencyPolicy as ContractPolicy,
   TaskState as ContractState,
   type Task as ContractTask,
   type TaskError as ContractTaskError,
   type TaskEvent as ContractTaskEvent,
 } from '@dstc/contract/dstc/v1/task_pb';
+import type { OnFailure } from './dependencies.ts';
 import { decodePayload } from './payload.ts';
 
 /** Where a task is in its life. `UNSPECIFIED` stands for a state that this version of the SDK does not know. */
@@ -65,6 +67,20 @@ export interface Task {
   readonly errorFingerprint: string;
   /** Failed, and a dead letter no more. */
   readonly discarded: boolean;
+  /** What it depends on, in the order of its submission; empty in lists. */
+  readonly dependencies: readonly Dependency[];
+}
+
+/** A task that another one depends on, as it is now. */
+export interface Dependency {
+  readonly taskId: string;
+  /** Empty for callers that may not read it, and once it has outlived its retention. */
+  readonly type: string;
+  /** `UNSPECIFIED` where the type is empty. */
+  readonly state: TaskState;
+  readonly onFailure: OnFailure;
+  /** Whether it is still waited for. */
+  readonly waiting: boolean;
 }
 
 /** One immutable fact of a task's history. */
@@ -97,7 +113,7 @@ export function taskOf(task: ContractTask): Task {
     id: task.id,
     namespace: task.namespace,
     type: task.type,
-    state: stateNames[task.state] ?? 'UNSPECIFIED',
+    state: stateNameOf(task.state),
     priority: task.priority,
     labels: task.labels,
     input: decodePayload(task.input),
@@ -117,6 +133,13 @@ export function taskOf(task: ContractTask): Task {
     paused: task.paused,
     errorFingerprint: task.errorFingerprint,
     discarded: task.discarded,
+    dependencies: task.dependencies.map(({ taskId, taskType, state, onFailure, waiting }) => ({
+      taskId,
+      type: taskType,
+      state: stateNameOf(state),
+      onFailure: policyNames[onFailure] ?? 'cancel',
+      waiting,
+    })),
   };
 }
 
@@ -132,7 +155,7 @@ export function taskEventOf(event: ContractTaskEvent): TaskEvent {
     sequence: event.sequence,
     kind: eventKindNames[event.kind] ?? 'UNSPECIFIED',
     time: dateOf(event.time),
-    state: stateNames[event.state] ?? 'UNSPECIFIED',
+    state: stateNameOf(event.state),
     attempt: event.attempt,
     actor: event.actor,
     leaseId: event.leaseId,
@@ -143,7 +166,11 @@ export function taskEventOf(event: ContractTaskEvent): TaskEvent {
   };
 }
 
-function taskErrorOf({ code, message, kind }: ContractTaskError): TaskError {
+export function stateNameOf(state: ContractState): TaskState {
+  return stateNames[state] ?? 'UNSPECIFIED';
+}
+
+export function taskErrorOf({ code, message, kind }: ContractTaskError): TaskError {
   return { code, message, kind: failureKindNames[kind] ?? 'UNSPECIFIED' };
 }
 
@@ -162,6 +189,13 @@ const stateNames = {
   [ContractState.CANCELLED]: 'CANCELLED',
   [ContractState.SKIPPED]: 'SKIPPED',
 } as const satisfies Record<ContractState, TaskState>;
+
+const policyNames = {
+  [ContractPolicy.UNSPECIFIED]: 'cancel',
+  [ContractPolicy.CANCEL]: 'cancel',
+  [ContractPolicy.CONTINUE]: 'continue',
+  [ContractPolicy.BLOCK]: 'block',
+} as const satisfies Record<ContractPolicy, OnFailure>;
 
 const failureKindNames = {
   [ContractKind.UNSPECIFIED]: 'UNSPECIFIED',

@@ -6,6 +6,7 @@ import { addressDefault, type TlsOptions } from './channel.ts';
 import type { Credentials } from './credentials.ts';
 import { sdkInfo } from './version.ts';
 import { Addresses } from './worker/addresses.ts';
+import { type DependencyReader, dependencyReader } from './worker/dependency-reader.ts';
 import { createGrace } from './worker/grace.ts';
 import { Jobs } from './worker/jobs.ts';
 import { Outbox } from './worker/outbox.ts';
@@ -69,6 +70,12 @@ interface Active {
 }
 
 const slotsMax = 10_000;
+
+interface Active {
+  readonly session: Session;
+  readonly jobs: Jobs;
+  readonly results: DependencyReader;
+}
 
 /** Does tasks: connects to a coordinator, is given tasks within its limits, and reports what became of them. */
 export class Worker {
@@ -139,8 +146,9 @@ export class Worker {
     stopListening();
   }
 
-  #shutDown({ session, jobs }: Active): Promise<void> {
+  #shutDown({ session, jobs, results }: Active): Promise<void> {
     this.#stopping ??= shutDown(session, jobs, this.#grace.over).finally(() => {
+      results.close();
       this.#settleStart?.();
       this.#settleEnded?.();
     });
@@ -155,12 +163,15 @@ export class Worker {
   }
 
   #assemble(): Active {
-    const { credentials, tls, concurrency = concurrencyDefault, prefetch = 0, onConnected } = this.#options;
+    const { credentials, tls, namespace = '', onConnected } = this.#options;
+    const { concurrency = concurrencyDefault, prefetch = 0 } = this.#options;
     const { address = process.env.DSTC_ADDRESS ?? addressDefault, addresses = [address] } = this.#options;
     const onError = this.#options.onError ?? warn;
     const slots = new Slots({ concurrency, prefetch, perType: this.#perType });
     const outbox = new Outbox();
-    const jobs = new Jobs({ handlers: this.#handlers, slots, outbox });
+    const [first = addressDefault] = addresses;
+    const results = dependencyReader({ credentials, tls, namespace, claim: () => session.claim, address: first });
+    const jobs = new Jobs({ handlers: this.#handlers, slots, outbox, readDependencies: results.read });
     const session: Session = new Session({
       jobs,
       outbox,
@@ -169,14 +180,15 @@ export class Worker {
       open: (to, token, events) => openWorkStream({ address: to, tls }, token, events),
       hello: () => this.#hello(slots),
       onConnected: (connected) => {
+        results.use(connected.address);
         this.#settleStart?.();
         onConnected?.(connected);
       },
-      onStop: (stop) => this.#drain({ session, jobs }, stop),
+      onStop: (stop) => this.#drain({ session, jobs, results }, stop),
       onError,
       onRefused: ({ taskId }, message) => onError(new Error(`the report on task ${taskId} was refused: ${message}`)),
     });
-    return { session, jobs };
+    return { session, jobs, results };
   }
 
   #hello(slots: Slots): Hello {

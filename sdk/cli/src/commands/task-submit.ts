@@ -1,6 +1,7 @@
-import type { Submission, SubmitOptions, SubmitResult } from '@dstc/sdk';
+import type { DependsOn, Submission, SubmitOptions, SubmitResult } from '@dstc/sdk';
 import { buildCommand } from '@stricli/core';
 import type { CliContext } from '../context.ts';
+import { parseDependsOn } from '../depends-on.ts';
 import { Exit, UsageError } from '../exit.ts';
 import {
   type CallFlags,
@@ -28,6 +29,7 @@ interface SubmitFlags extends CallFlags, InputFlags {
   readonly delay?: number;
   readonly label?: readonly Label[];
   readonly idempotencyKey?: string;
+  readonly dependsOn?: readonly DependsOn[];
 }
 
 /** `dstc task submit` */
@@ -36,8 +38,8 @@ export const submit = buildCommand<SubmitFlags, [string, string?], CliContext>({
     if (dash !== undefined && dash !== '-') {
       throw new UsageError(`"${dash}" is too much: give the input with --input, --input-file, or - for stdin`);
     }
-    const { priority, delay, label = [], idempotencyKey } = flags;
-    const options = { priority, delayMs: delay, labels: Object.fromEntries(label), idempotencyKey };
+    const { priority, delay, label = [], idempotencyKey, dependsOn } = flags;
+    const options = { priority, delayMs: delay, labels: Object.fromEntries(label), idempotencyKey, dependsOn };
     if (flags.jsonl !== undefined) return submitLines(this, flags, type, options);
     const input = await readInput(this.process.stdin, flags, dash === '-');
     return submitOne(this, flags, type, input, options);
@@ -65,6 +67,14 @@ export const submit = buildCommand<SubmitFlags, [string, string?], CliContext>({
       },
       delay: durationFlag('Not started before this much time has passed'),
       label: labelsFlag('For searching; may be repeated'),
+      dependsOn: {
+        kind: 'parsed',
+        parse: parseDependsOn,
+        optional: true,
+        variadic: true,
+        placeholder: 'id[:policy]',
+        brief: 'Not before this task has ended; if that fails: cancel (default), continue, block. May be repeated',
+      },
       idempotencyKey: textFlag('key', 'Submissions with one key are one task; with --jsonl the line number is added'),
     },
     aliases: { ...callAliases, i: 'input', f: 'inputFile', w: 'wait', p: 'priority', l: 'label', k: 'idempotencyKey' },
@@ -89,6 +99,10 @@ export const submit = buildCommand<SubmitFlags, [string, string?], CliContext>({
       },
       { input: 'checknumber --jsonl numbers.jsonl --wait', brief: 'one task for each line' },
       { input: 'checknumber - < number.json', brief: 'the input from stdin' },
+      {
+        input: 'report --depends-on 01890a5d-ac96-774b-bcce-b302099a8057:continue',
+        brief: 'after another task, also if that fails',
+      },
     ],
   },
 });

@@ -124,7 +124,9 @@ const exec = buildCommand<ExecFlags, string[], CliContext>({
   stdin        the input: JSON, or the bytes of another media type
   stdout       the output: JSON, nothing, or another media type with --content-type
   stderr       progress: each line is shown with the task; one such as "40% resizing" also sets the percentage
-  environment  DSTC_TASK_ID, DSTC_TASK_TYPE, DSTC_ATTEMPT, DSTC_ATTEMPTS_MAX, DSTC_CONTENT_TYPE (of stdin)
+  environment  DSTC_TASK_ID, DSTC_TASK_TYPE, DSTC_ATTEMPT, DSTC_ATTEMPTS_MAX, DSTC_CONTENT_TYPE (of stdin),
+               DSTC_DEPENDENCIES, for a task that depends on others: a file with what became of them, a JSON list of
+               {taskId, type, state, output, outputWithheld, error}; other media types are {data (base64), contentType}
 
 What its end means:
 

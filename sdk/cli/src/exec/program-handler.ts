@@ -1,5 +1,6 @@
 import type { BinaryPayload, TaskContext } from '@dstc/sdk';
 import { PermanentError, RetryableError } from '@dstc/sdk';
+import { withDependenciesFile } from './dependencies-file.ts';
 import { verdictOf } from './exit-status.ts';
 import { type ProgramResult, type Running, runProgram } from './run-program.ts';
 
@@ -18,13 +19,16 @@ export type ProgramHandler = (input: unknown, context: TaskContext) => Promise<u
 /** The coordinator's own limit decides; this one keeps a program that prints without end from filling the memory. */
 const outputBytesMax = 16 * 1024 * 1024;
 
-/** A handler that runs a program for each task: input on stdin, output on stdout, news on stderr. */
+/**
+ * A handler that runs a program for each task: input on stdin, output on stdout, news on stderr, and what became of the
+ * tasks that it depends on in a file.
+ */
 export function programHandler(options: ProgramOptions, running: Running): ProgramHandler {
-  return async (input, context) => {
-    const run = await runProgram(
+  async function run(input: unknown, context: TaskContext, env: Readonly<Record<string, string>>): Promise<unknown> {
+    const result = await runProgram(
       {
         ...options,
-        env: environmentOf(context, input),
+        env,
         stdin: stdinOf(input),
         stdoutBytesMax: outputBytesMax,
         onLine: (line) => context.progress(progressOf(line)),
@@ -34,7 +38,13 @@ export function programHandler(options: ProgramOptions, running: Running): Progr
     ).catch((error: unknown) => {
       throw startError(error, options.command);
     });
-    return outputOf(run, options);
+    return outputOf(result, options);
+  }
+
+  return (input, context) => {
+    const env = environmentOf(context, input);
+    if (context.task.dependencyCount === 0) return run(input, context, env);
+    return withDependenciesFile(context, (file) => run(input, context, { ...env, DSTC_DEPENDENCIES: file }));
   };
 }
 

@@ -29,6 +29,7 @@ const task: Task = {
   paused: false,
   errorFingerprint: '',
   discarded: false,
+  dependencies: [],
 };
 const error = { code: 'EXIT_75', message: 'no\nroute', kind: 'TRANSIENT' } as const;
 
@@ -58,6 +59,24 @@ test('shows what is to be known beside the state', () => {
   expect(taskText(plain, discarded, now)).toMatch(/^state +FAILED \(discarded\)$/m);
   expect(taskText(plain, discarded, now)).toMatch(/^cause +0123456789abcdef$/m);
   expect(tasksText(plain, [{ ...task, state: 'PENDING', paused: true }], now)).toMatch(/ PENDING \(paused\) /);
+});
+
+test('shows what a task depends on and what it waits for', () => {
+  const { id: taskId } = task;
+  const blocked: Task = {
+    ...task,
+    state: 'BLOCKED',
+    dependencies: [
+      { taskId, type: 'fetch', state: 'SUCCEEDED', onFailure: 'cancel', waiting: false },
+      { taskId, type: 'parse', state: 'RUNNING', onFailure: 'continue', waiting: true },
+      { taskId, type: '', state: 'UNSPECIFIED', onFailure: 'block', waiting: true },
+    ],
+  };
+  expect(taskText(plain, blocked, now).split('\n').slice(-5, -2)).toEqual([
+    `depends on  ${taskId} fetch SUCCEEDED`,
+    `waits for   ${taskId} parse RUNNING, goes on if it fails`,
+    `waits for   ${taskId}, stays blocked if it fails`,
+  ]);
 });
 
 test('shows tasks one a line with whole ids and the last failure', () => {

@@ -1,4 +1,4 @@
-import type { BinaryPayload, Task, TaskError, TaskEvent, TaskState } from '@dstc/sdk';
+import type { BinaryPayload, Dependency, Task, TaskError, TaskEvent, TaskState } from '@dstc/sdk';
 import { formatDurationMs } from '../duration.ts';
 import { jsonValue } from './print.ts';
 import type { Screen } from './screen.ts';
@@ -24,10 +24,23 @@ export function taskText(colors: Colors, task: Task, now: Date): string {
     ['progress', task.progress && `${Math.round(task.progress.percent)}% ${task.progress.message}`.trim()],
     ['error', task.error && colors.red(errorText(task.error))],
     ['cause', task.errorFingerprint === '' ? undefined : task.errorFingerprint],
+    ...task.dependencies.map((dependency) => dependencyField(colors, dependency)),
     ['input', payloadText(task.input)],
     ['output', payloadText(task.output)],
   ]);
 }
+
+function dependencyField(colors: Colors, dependency: Dependency): [string, string] {
+  const { taskId, type, state, onFailure, waiting } = dependency;
+  const known = type === '' ? taskId : `${taskId} ${type} ${stateText(colors, state)}`;
+  return [waiting ? 'waits for' : 'depends on', `${known}${failureTexts[onFailure]}`];
+}
+
+const failureTexts = {
+  cancel: '',
+  continue: ', goes on if it fails',
+  block: ', stays blocked if it fails',
+} as const satisfies Record<Dependency['onFailure'], string>;
 
 /** Tasks, one a line. */
 export function tasksText(colors: Colors, tasks: readonly Task[], now: Date): string {

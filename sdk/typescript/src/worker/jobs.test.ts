@@ -34,7 +34,7 @@ function worker({ concurrency = 10, prefetch = 0, perType = new Map<string, numb
   const handler: Handler = (input, { signal }) =>
     new Promise((resolve, reject) => running.set(input, { signal, resolve, reject }));
   const handlers = new Map(Array.from(perType.keys(), (type) => [type, handler] as const));
-  const jobs = new Jobs({ handlers, slots, outbox });
+  const jobs = new Jobs({ handlers, slots, outbox, readDependencies: () => Promise.resolve([]) });
   stops.push(() => jobs.stop());
   const refused: string[] = [];
   const deps = { jobs, onRefused: (_: unknown, message: string) => refused.push(message) };

@@ -7,12 +7,13 @@ import type { Outbox } from './outbox.ts';
 import type { Report } from './report.ts';
 import { type Handler, runHandler } from './run-handler.ts';
 import type { Slots } from './slots.ts';
-import { taskContext } from './task-context.ts';
+import { type ReadDependencies, type TaskContextDeps, taskContext } from './task-context.ts';
 
 export interface JobsDeps {
   readonly handlers: ReadonlyMap<string, Handler>;
   readonly slots: Slots;
   readonly outbox: Outbox;
+  readonly readDependencies: ReadDependencies;
 }
 
 /** The leases that this worker holds: starts handlers within the limits, and keeps each result until it is settled. */
@@ -21,16 +22,20 @@ export class Jobs {
   readonly #held = new Map<string, Job>();
   readonly #watchers = new Set<() => void>();
   readonly #deadlines = deadlineTimer((nowMs) => this.#loseOverdue(nowMs));
-  readonly #reportProgress = (job: Job): void => {
-    job.heardMs = performance.now();
-    this.#deps.outbox.progress(job);
-  };
+  readonly #context: TaskContextDeps;
   #waiting: Job[] = [];
   #draining = false;
   payloadBytesMax = Number.POSITIVE_INFINITY;
 
   constructor(deps: JobsDeps) {
     this.#deps = deps;
+    this.#context = {
+      onProgress(job) {
+        job.heardMs = performance.now();
+        deps.outbox.progress(job);
+      },
+      readDependencies: deps.readDependencies,
+    };
   }
 
   /** Leases that are worked on or wait for their settlement. */
@@ -90,8 +95,8 @@ export class Jobs {
     job.state = { phase: 'running' };
     this.#deps.slots.take(type);
     // However long it waited here: the silence of the handler begins now.
-    if (job.isWatched) this.#reportProgress(job);
-    const context = taskContext(job, this.#reportProgress);
+    if (job.isWatched) this.#context.onProgress(job);
+    const context = taskContext(job, this.#context);
     void runHandler(handler, job, context, this.payloadBytesMax).then((report) => this.#finish(job, report));
   }
 
@@ -218,7 +223,7 @@ export class Jobs {
 
   #endSilence(job: Job): void {
     // What waits for a handler is not silent for any fault of its own.
-    if (job.state.phase === 'waiting') this.#reportProgress(job);
+    if (job.state.phase === 'waiting') this.#context.onProgress(job);
     else this.lose(job, 'HEARTBEAT_TIMEOUT', `the handler reported no progress for ${job.heartbeatMs} ms`);
   }
 

@@ -86,6 +86,11 @@ export class Session {
     deps.outbox.listen(() => this.#scheduleFlush());
   }
 
+  /** What proves the session to other calls; undefined before the first Welcome, and once it is lost. */
+  get claim(): Pick<Identity, 'sessionId' | 'resumeSecret'> | undefined {
+    return this.#identity;
+  }
+
   start(): void {
     if (this.#link.phase === 'idle') void this.#connect();
   }

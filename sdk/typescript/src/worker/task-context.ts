@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { TaskProgressSchema } from '@dstc/contract/dstc/v1/task_pb';
 import type { JsonValue } from '../payload.ts';
-import { dateOf } from '../task.ts';
+import { dateOf, type TaskError, type TaskState } from '../task.ts';
 import type { Job } from './job.ts';
 import { boundedText } from './text.ts';
 
@@ -19,6 +19,8 @@ export interface AssignedTask {
   readonly heartbeatMs: number | undefined;
   /** What the attempt before left behind, as it was sent; see `TaskContext.checkpoint` for JSON. */
   readonly checkpoint: Uint8Array | undefined;
+  /** How many tasks it depends on; see `TaskContext.dependencies`. */
+  readonly dependencyCount: number;
 }
 
 export interface ProgressUpdate {
@@ -41,14 +43,42 @@ export interface TaskContext {
   progress(update: ProgressUpdate): void;
   /** Says that the work goes on, where there is no progress to tell: for tasks with a heartbeat deadline. */
   heartbeat(): void;
+  /**
+   * What became of the tasks that this one depends on, in the order of its submission. Asked of the coordinator once,
+   * when it is first called; throws a DstcError, such as `LEASE_LOST`.
+   */
+  dependencies<Output = unknown>(): Promise<readonly DependencyResult<Output>[]>;
+}
+
+/** What became of a task that another one depends on. */
+export interface DependencyResult<Output = unknown> {
+  readonly taskId: string;
+  /** Empty once it has outlived its retention, and the state `UNSPECIFIED`. */
+  readonly type: string;
+  readonly state: TaskState;
+  /** A JSON value or a BinaryPayload, if it SUCCEEDED and the output is not withheld. */
+  readonly output: Output | undefined;
+  /** Whether there is an output that who submitted this task was not allowed to read. */
+  readonly outputWithheld: boolean;
+  /** Its last failure, if it FAILED or was CANCELLED after one. */
+  readonly error: TaskError | undefined;
+}
+
+/** Asks what became of the dependencies of a job's task. */
+export type ReadDependencies = (job: Job) => Promise<readonly DependencyResult[]>;
+
+export interface TaskContextDeps {
+  readonly onProgress: (job: Job) => void;
+  readonly readDependencies: ReadDependencies;
 }
 
 const messageBytesMax = 1_024;
 const checkpointBytesMax = 65_536;
 
-export function taskContext(job: Job, onProgress: (job: Job) => void): TaskContext {
+export function taskContext(job: Job, { onProgress, readDependencies }: TaskContextDeps): TaskContext {
   const { assignment, lease } = job;
   const checkpoint = assignment.checkpoint.length === 0 ? undefined : assignment.checkpoint;
+  let dependencies: Promise<readonly DependencyResult[]> | undefined;
   return {
     task: {
       id: lease.taskId,
@@ -60,6 +90,7 @@ export function taskContext(job: Job, onProgress: (job: Job) => void): TaskConte
       createTime: dateOf(assignment.createTime),
       heartbeatMs: job.isWatched ? job.heartbeatMs : undefined,
       checkpoint,
+      dependencyCount: assignment.dependencyCount,
     },
     get signal() {
       return job.signal;
@@ -71,6 +102,15 @@ export function taskContext(job: Job, onProgress: (job: Job) => void): TaskConte
     },
     heartbeat() {
       if (job.state.phase === 'running' && job.isWatched) onProgress(job);
+    },
+    dependencies<Output>() {
+      if (assignment.dependencyCount === 0) return Promise.resolve([]);
+      dependencies ??= readDependencies(job).catch((error: unknown) => {
+        // So that another call asks again.
+        dependencies = undefined;
+        throw error;
+      });
+      return dependencies as Promise<readonly DependencyResult<Output>[]>;
     },
   };
 }
