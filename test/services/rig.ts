@@ -10,16 +10,21 @@ export const doorNames = ['gRPC', 'HTTP/JSON'] as const;
 export type DoorName = (typeof doorNames)[number];
 
 /** A client id of the policy file that a rig is started with. */
-export type Who = 'root' | 'alice' | 'clerk' | 'stranger';
+export type Who = 'root' | 'alice' | 'planner' | 'clerk' | 'stranger';
 
-/** root may do everything, alice everything below `a.`, clerk see `a.*` without payloads; the stranger is another tenant. */
+/**
+ * root may do everything, alice everything below `a.`; planner submits and sees `a.*` without payloads, clerk only sees
+ * it; the stranger is another tenant.
+ */
 const policy = `
 roles:
   all: [submit, work, read, read_payload, cancel, redrive, pause, configure, approve, operate]
+  planner: [submit, read]
   clerk: [read]
 bindings:
   - { role: all, claims: { client_id: root }, namespaces: ['*'], task_types: ['*'] }
   - { role: all, claims: { client_id: alice }, namespaces: [default], task_types: ['a.*'] }
+  - { role: planner, claims: { client_id: planner }, namespaces: [default], task_types: ['a.*'] }
   - { role: clerk, claims: { client_id: clerk }, namespaces: [default], task_types: ['a.*'] }
   - { role: all, claims: { client_id: stranger }, namespaces: [elsewhere], task_types: ['*'] }
 `;
@@ -40,7 +45,7 @@ export async function startRig(settings: Record<string, string> = {}): Promise<R
   await writeFile(policyFile, policy);
   const coordinator = await startTestCoordinator({ DSTC_POLICY_FILE: policyFile, ...settings });
   const tokens = new Map<Who, string>();
-  for (const who of ['root', 'alice', 'clerk', 'stranger'] as const) {
+  for (const who of ['root', 'alice', 'planner', 'clerk', 'stranger'] as const) {
     tokens.set(who, await coordinator.identity.forge({ sub: who, client_id: who }));
   }
   const doors = { gRPC: grpcCaller(coordinator.grpcAddress), 'HTTP/JSON': jsonCaller(coordinator.httpUrl) };
@@ -54,7 +59,8 @@ export async function startRig(settings: Record<string, string> = {}): Promise<R
       const [counts] = await sql`
         SELECT (SELECT count(*)::int FROM task) AS task, (SELECT count(*)::int FROM task_event) AS task_event,
           (SELECT count(*)::int FROM idempotency_key) AS idempotency_key, (SELECT count(*)::int FROM task_type) AS task_type,
-          (SELECT count(*)::int FROM worker_session) AS worker_session, (SELECT count(*)::int FROM task_gate) AS task_gate`;
+          (SELECT count(*)::int FROM worker_session) AS worker_session,
+          (SELECT count(*)::int FROM task_dependency) AS task_dependency, (SELECT count(*)::int FROM task_gate) AS task_gate`;
       return { ...counts };
     },
     async stop() {

@@ -122,6 +122,11 @@ export const ids = badIds.flatMap((id) => [
     request: { sessionId: id },
     expected: fieldInvalid('session_id'),
   }),
+  badSubmission(
+    `a dependency on ${JSON.stringify(id)}`,
+    { dependencies: [{ task: { case: 'taskId', value: id } }] },
+    'dependencies[0].task_id',
+  ),
 ]);
 
 function badId<I extends DescMessage>(

@@ -1,5 +1,5 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
-import { TaskState } from '@dstc/contract/dstc/v1/task_pb';
+import { type DependencyPolicy, TaskState } from '@dstc/contract/dstc/v1/task_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
@@ -129,6 +129,20 @@ export const times = [
 ];
 
 export const numbers = [
+  badSubmission(
+    'the policy 99 of a dependency',
+    { dependencies: [{ task: { case: 'taskId', value: noTask }, onFailure: 99 as DependencyPolicy }] },
+    'dependencies[0].on_failure',
+    `{"type":"a.plain","dependencies":[{"taskId":"${noTask}","onFailure":"DEPENDENCY_POLICY_BROKEN"}]}`,
+  ),
+  ...[-1, 1_000].map((value) =>
+    badSubmission(
+      `a dependency on the request ${value}`,
+      { dependencies: [{ task: { case: 'requestIndex', value } }] },
+      'dependencies[0].request_index',
+    ),
+  ),
+  badSubmission('a dependency on nothing', { dependencies: [{}] }, 'dependencies[0].task'),
   badSubmission('the priority 10', { priority: 10 }, 'priority'),
   badSubmission('the priority -1', { priority: -1 }, 'priority'),
   badSubmission('-1 attempts', { retryPolicy: { attemptsMax: -1 } }, 'retry_policy.attempts_max'),
