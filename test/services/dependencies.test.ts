@@ -233,7 +233,11 @@ describe.each(doorNames)('over %s', (doorName) => {
   it('shows dependencies of single tasks, and not in lists', async () => {
     const id = await submit({ dependencies: [onTask(await submit({}))] });
     expect(await dependenciesOf(id)).toHaveLength(1);
-    const { tasks } = await door().call(listTasks, { states: [TaskState.BLOCKED], pageSize: 1 }, rig.token('root'));
+    const { tasks } = await door().call(
+      listTasks,
+      { filter: { states: [TaskState.BLOCKED] }, pageSize: 1 },
+      rig.token('root'),
+    );
     expect(tasks.map((task) => [task.id, task.dependencies])).toEqual([[id, []]]);
   });
 

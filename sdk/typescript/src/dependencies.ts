@@ -1,21 +1,7 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { DependencyPolicy } from '@dstc/contract/dstc/v1/task_pb';
 import { type TaskDependency, TaskDependencySchema } from '@dstc/contract/dstc/v1/task_service_pb';
-import type { Submission } from './submission.ts';
-
-/**
- * What becomes of a task when one that it depends on FAILED or was CANCELLED: it is cancelled, too; it goes on as if
- * that had succeeded; or it stays blocked until that is redriven and succeeds, or is skipped.
- */
-export type OnFailure = 'cancel' | 'continue' | 'block';
-
-/** A task, by its id or as its handle; or another submission of the same `submitMany`, which is the very same object. */
-export type DependencyTarget = string | { readonly id: string } | Submission;
-
-/** A task that comes first; with a policy other than `cancel`, said in so many words. */
-export type DependsOn =
-  | DependencyTarget
-  | { readonly on: DependencyTarget; readonly onFailure?: OnFailure | undefined };
+import type { DependencyTarget, DependsOn, OnFailure, Submission } from './submission.ts';
 
 /** Where a submission of the same `submitMany` is to be found. */
 export type Place = Exclude<TaskDependency['task'], { case: undefined }>;

@@ -16,7 +16,6 @@ export type {
 export type { Credentials } from './credentials.ts';
 export { staticToken } from './credentials.ts';
 export type { DeadLetterGroup, DeadLetterSummary } from './dead-letters.ts';
-export type { DependencyTarget, DependsOn, OnFailure } from './dependencies.ts';
 export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
 export { DstcError, isReason, TaskCancelledError, TaskFailedError } from './errors.ts';
 export type { IdentityProviderOptions } from './identity-provider.ts';
@@ -25,7 +24,7 @@ export type { Namespace, Namespaces } from './namespaces.ts';
 export type { Pause, PauseOptions } from './pause-state.ts';
 export type { BinaryPayload, JsonValue } from './payload.ts';
 export type { DeadlineOptions, RetryOptions } from './policies.ts';
-export type { Submission, SubmitOptions } from './submission.ts';
+export type { DependencyTarget, DependsOn, OnFailure, Submission, SubmitOptions } from './submission.ts';
 export type {
   Dependency,
   FailureKind,

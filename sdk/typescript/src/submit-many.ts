@@ -3,7 +3,8 @@ import type { SubmitTaskRequest, SubmitTaskResult } from '@dstc/contract/dstc/v1
 import { type Place, submissionsAmong, taskDependencies } from './dependencies.ts';
 import { errorOfItem } from './error-details.ts';
 import { DstcError } from './errors.ts';
-import { batches, type Prepared, type Submission } from './submission.ts';
+import type { Submission } from './submission.ts';
+import { batches, type Prepared } from './submit-request.ts';
 import type { TaskHandle } from './task-handle.ts';
 
 /** What became of one task of a batch. */

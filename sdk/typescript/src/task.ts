@@ -8,8 +8,8 @@ import {
   type TaskError as ContractTaskError,
   type TaskEvent as ContractTaskEvent,
 } from '@dstc/contract/dstc/v1/task_pb';
-import type { OnFailure } from './dependencies.ts';
 import { decodePayload } from './payload.ts';
+import type { OnFailure } from './submission.ts';
 
 /** Where a task is in its life. `UNSPECIFIED` stands for a state that this version of the SDK does not know. */
 export type TaskState = keyof typeof ContractState;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { batches, submitRequest } from './submission.ts';
+import { batches, submitRequest } from './submit-request.ts';
 
 test('gives each submission a key of its own unless it has one', () => {
   const first = submitRequest('', { type: 'a' });
