@@ -156,7 +156,7 @@ function refused(field: string, description: string): Fate {
 
 /** Why a request is refused because of one that it depends on. What may pass passes for both. */
 function inVain(field: string, dependency: Dependency, error: DstcError): DstcError {
-  if (error.code === 'UNAVAILABLE' || error.reason === 'OVERLOADED') return error;
+  if (error.retryDelayMs !== undefined) return error;
   const index = 'requestIndex' in dependency ? dependency.requestIndex : '';
   return fieldInvalid(field, `request ${index} is refused, and so is what depends on it: ${error.message}`);
 }
