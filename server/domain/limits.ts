@@ -47,6 +47,8 @@ export const limits = {
   dependencyPageBytesMax: 2 * 1024 * 1024,
   /** Tasks with the labels of a filter that are held to be few: they are all looked at to fill a page. */
   fewLabelledMax: 10_000,
+  /** Windows of the table that one list looks at before it answers with what it has found. */
+  listLooksMax: 25,
   /** The newest ones, of which a summary is made. */
   deadLettersCountedMax: 10_000,
   deadLetterGroupsMax: 100,

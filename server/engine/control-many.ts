@@ -4,7 +4,7 @@ import { limits } from '../domain/limits.ts';
 import type { Database } from '../store/database.ts';
 import { type LockedTask, lockTasks, selectUnlockedTasks } from '../store/lock-tasks.ts';
 import { selectNowMs } from '../store/now.ts';
-import { type MatchingTask, type MatchingTasks, selectMatchingTasks } from '../store/select-matching-tasks.ts';
+import { type Found, searchTasks } from '../store/search-tasks.ts';
 import type { TaskFilter } from '../store/task-filter.ts';
 import { type Applied, applyMoves } from './apply-moves.ts';
 import { announceOrders, type Order } from './control.ts';
@@ -50,8 +50,6 @@ interface ControlManyDeps {
   readonly wake: Wake;
 }
 
-const beforeAllIds = '00000000-0000-0000-0000-000000000000';
-
 export function createControlMany(deps: ControlManyDeps): ControlMany {
   return async (request) => {
     const startedMs = performance.now();
@@ -59,35 +57,33 @@ export function createControlMany(deps: ControlManyDeps): ControlMany {
     const {
       beganMs,
       changed: changedBefore,
-      afterId: first,
+      afterId,
     } = request.position ?? {
-      ...{ beganMs: Math.ceil(nowMs), changed: 0, afterId: beforeAllIds },
+      ...{ beganMs: Math.ceil(nowMs), changed: 0, afterId: undefined },
     };
     const filter = narrowed(request.filter, request.order.command, beganMs);
     if (filter === undefined) return { matched: 0, changed: 0, sampleIds: [], position: undefined };
-    const elapsedMs = () => nowMs - beganMs + performance.now() - startedMs;
+    const elapsedMs = () => performance.now() - startedMs;
 
     let matched = 0;
     const changedIds: string[] = [];
-    let afterId: string | undefined = first;
-    while (
-      afterId !== undefined &&
-      matched < request.tasksMax &&
-      performance.now() - startedMs < limits.bulkPageMsMax
-    ) {
-      const page = { afterId, tasksMax: Math.min(limits.sweepBatchMax, request.tasksMax - matched) };
-      const found: MatchingTasks = await deps.database.query((orm) => selectMatchingTasks(orm, filter, page));
-      const delayMs = spread(request, changedBefore + changedIds.length, elapsedMs());
+    let after: string | undefined = afterId;
+    do {
+      const place = { order: 'oldest first', after } as const;
+      const tasksMax = Math.min(limits.sweepBatchMax, request.tasksMax - matched);
+      const found: Found = await deps.database.query((orm) => searchTasks(orm, filter, place, tasksMax));
+      const delayMs = spread(request, changedBefore + changedIds.length, nowMs - beganMs + elapsedMs());
       const applied = await carryOut(deps, request, found.tasks, delayMs);
       matched += found.tasks.length;
       changedIds.push(...applied.flatMap(({ task, move }) => (move === undefined ? [] : [task.id])));
-      afterId = found.afterId;
-    }
+      after = found.next;
+    } while (after !== undefined && matched < request.tasksMax && elapsedMs() < limits.bulkPageMsMax);
+    const changed = changedIds.length;
     return {
       matched,
-      changed: changedIds.length,
+      changed,
       sampleIds: changedIds.slice(0, limits.bulkSampleIdsMax),
-      position: afterId === undefined ? undefined : { beganMs, changed: changedBefore + changedIds.length, afterId },
+      position: after === undefined ? undefined : { beganMs, changed: changedBefore + changed, afterId: after },
     };
   };
 }
@@ -118,7 +114,7 @@ function spread(request: ControlManyRequest, changed: number, elapsedMs: number)
 async function carryOut(
   deps: ControlManyDeps,
   { filter: { namespace }, order, isDryRun }: ControlManyRequest,
-  found: readonly MatchingTask[],
+  found: Found['tasks'],
   delayMs: (index: number) => number,
 ): Promise<Applied[]> {
   if (found.length === 0) return [];

@@ -1,14 +1,13 @@
-import { and, desc, eq, getTableColumns, gt, gte, inArray, lt } from 'drizzle-orm';
+import { and, eq, getTableColumns, gt, gte, inArray } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { TaskState } from '../domain/task-state.ts';
-import { amongFewLabelled } from './few-labelled.ts';
 import { task, taskEvent } from './schema.ts';
-import { matchesFilter, type TaskFilter } from './task-filter.ts';
 
 export type TaskRow = typeof task.$inferSelect;
 export type TaskEventRow = typeof taskEvent.$inferSelect;
 
-const { input, output, checkpoint, ...withoutPayloads } = getTableColumns(task);
+const { input, output, checkpoint, ...others } = getTableColumns(task);
+export const withoutPayloads = others;
 /** A task without the columns that may be large. */
 export type TaskSummary = Omit<TaskRow, 'input' | 'output' | 'checkpoint'>;
 
@@ -31,21 +30,6 @@ export function selectTaskSummaries(
     .select(withoutPayloads)
     .from(task)
     .where(and(inArray(task.id, [...ids]), eq(task.namespace, namespace)));
-}
-
-/** A page of tasks, newest first: ids are in order of time, so the primary key gives the order and the page. */
-export async function selectTaskPage(
-  orm: PostgresJsDatabase,
-  filter: TaskFilter,
-  page: { readonly beforeId: string | undefined; readonly size: number },
-): Promise<TaskSummary[]> {
-  const beforePage = page.beforeId === undefined ? undefined : lt(task.id, page.beforeId);
-  return orm
-    .select(withoutPayloads)
-    .from(task)
-    .where(and(matchesFilter(filter), await amongFewLabelled(orm, filter), beforePage))
-    .orderBy(desc(task.id))
-    .limit(page.size);
 }
 
 /** A page of a task's history; only the partitions since its submission are read. */

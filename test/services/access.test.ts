@@ -8,7 +8,7 @@ import { controlMethods, type Expected, noTask } from './bad-input/bad-call.ts';
 import { expectRefused, outline, refusalOf } from './refused.ts';
 import { doorNames, type Rig, startRig } from './rig.ts';
 
-const { submitTask, getTask, listTasks, awaitTask, listTaskEvents, cancelTask } = TaskService.method;
+const { submitTask, getTask, listTasks, awaitTask, listTaskEvents, cancelTask, redriveTask } = TaskService.method;
 const { applyTaskType, getTaskType, listTaskTypes } = TaskTypeService.method;
 const { leaseTasks, reportTasks, extendLeases, drainWorker } = WorkerService.method;
 
@@ -183,6 +183,18 @@ describe.each(doorNames)('over %s', (doorName) => {
         await refused(() => door().call(method, { id }, rig.token('clerk')), expected(permissions[at] ?? ''));
       }
     });
+  });
+
+  it('another input for a dead letter is a submission, and needs that permission as well', async () => {
+    const id = await submitted('a.plain');
+    await rig.sql`UPDATE task SET state = 'FAILED', finished_time = now() WHERE id = ${id}`;
+    const input = { value: { case: 'data' as const, value: Buffer.from('2') } };
+    await refused(() => door().call(redriveTask, { id, input }, rig.token('mender')), {
+      ...{ code: 'PermissionDenied', reason: 'PERMISSION_MISSING' },
+      metadata: { permission: 'submit', namespace: 'default', task_type: 'a.plain' },
+    });
+    const { task } = await door().call(redriveTask, { id }, rig.token('mender'));
+    expect(task?.state).toBe(TaskState.PENDING);
   });
 
   describe('a cancel', () => {

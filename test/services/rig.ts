@@ -10,22 +10,24 @@ export const doorNames = ['gRPC', 'HTTP/JSON'] as const;
 export type DoorName = (typeof doorNames)[number];
 
 /** A client id of the policy file that a rig is started with. */
-export type Who = 'root' | 'alice' | 'planner' | 'clerk' | 'stranger';
+export type Who = 'root' | 'alice' | 'planner' | 'clerk' | 'mender' | 'stranger';
 
 /**
  * root may do everything, alice everything below `a.`; planner submits and sees `a.*` without payloads, clerk only sees
- * it; the stranger is another tenant.
+ * it, mender redrives it; the stranger is another tenant.
  */
 const policy = `
 roles:
   all: [submit, work, read, read_payload, cancel, redrive, pause, configure, approve, operate]
   planner: [submit, read]
   clerk: [read]
+  mender: [read, redrive]
 bindings:
   - { role: all, claims: { client_id: root }, namespaces: ['*'], task_types: ['*'] }
   - { role: all, claims: { client_id: alice }, namespaces: [default], task_types: ['a.*'] }
   - { role: planner, claims: { client_id: planner }, namespaces: [default], task_types: ['a.*'] }
   - { role: clerk, claims: { client_id: clerk }, namespaces: [default], task_types: ['a.*'] }
+  - { role: mender, claims: { client_id: mender }, namespaces: [default], task_types: ['a.*'] }
   - { role: all, claims: { client_id: stranger }, namespaces: [elsewhere], task_types: ['*'] }
 `;
 
@@ -45,7 +47,7 @@ export async function startRig(settings: Record<string, string> = {}): Promise<R
   await writeFile(policyFile, policy);
   const coordinator = await startTestCoordinator({ DSTC_POLICY_FILE: policyFile, ...settings });
   const tokens = new Map<Who, string>();
-  for (const who of ['root', 'alice', 'planner', 'clerk', 'stranger'] as const) {
+  for (const who of ['root', 'alice', 'planner', 'clerk', 'mender', 'stranger'] as const) {
     tokens.set(who, await coordinator.identity.forge({ sub: who, client_id: who }));
   }
   const doors = { gRPC: grpcCaller(coordinator.grpcAddress), 'HTTP/JSON': jsonCaller(coordinator.httpUrl) };

@@ -1,8 +1,7 @@
 import postgres from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../server/store/database.ts';
-import { type MatchingTasks, selectMatchingTasks } from '../../server/store/select-matching-tasks.ts';
-import { selectTaskPage } from '../../server/store/select-tasks.ts';
+import { type Found, searchTasks } from '../../server/store/search-tasks.ts';
 import type { TaskFilter } from '../../server/store/task-filter.ts';
 import { createTestDatabase, type TestDatabase } from '../setup/database.ts';
 
@@ -12,11 +11,13 @@ const everything: TaskFilter = {
   ...{ createdAfter: undefined, createdBefore: undefined, finishedAfter: undefined, finishedBefore: undefined },
   ...{ errorCodes: [], errorFingerprints: [], paused: undefined, deadLettersOnly: false },
 };
+const newest = { order: 'newest first', after: undefined } as const;
 let testDatabase: TestDatabase;
 let database: Database;
 let sql: postgres.Sql;
 
-/** A table whose oldest rows are what is looked for: one batch in a thousand, and the dead letters of one bad day. */
+/** A table whose oldest rows are what is looked for: the first twentieth has labels of its own, as a batch
+ * of last month has, and some of it failed on one bad day. */
 beforeAll(async () => {
   testDatabase = await createTestDatabase();
   // One connection, so that it can be told to publish what it has read.
@@ -27,7 +28,7 @@ beforeAll(async () => {
       run_ms, labels, input, input_content_type, creator, error)
     SELECT dstc_uuid7(time), 'default', 'work', CASE WHEN n <= 300 THEN 'FAILED' ELSE 'SUCCEEDED' END::task_state, 4, 5,
       time, time, time, 1000,
-      CASE WHEN n <= 600 THEN jsonb_build_object('batch', 'first', 'at', n::text, 'team', 'a')
+      CASE WHEN n <= 3000 THEN jsonb_build_object('batch', 'first', 'at', n::text, 'team', 'a')
         WHEN n % 2 = 0 THEN '{"team":"a"}' ELSE '{}' END, '{}', 'application/json', 'test',
       CASE WHEN n <= 300 THEN jsonb_build_object('code', 'CODE_' || n % 3, 'message', '', 'kind', 'PERMANENT') END
     FROM generate_series(1, ${rows}) AS n, LATERAL (SELECT timestamptz '2030-01-01' + n * interval '1 second' AS time)`;
@@ -56,13 +57,13 @@ async function total(): Promise<number> {
 /** Everything that matches, by the steps in which it is found. */
 async function matching(filter: TaskFilter): Promise<string[][]> {
   const steps: string[][] = [];
-  let afterId: string | undefined = '00000000-0000-0000-0000-000000000000';
-  while (afterId !== undefined) {
-    const page = { afterId, tasksMax: 500 } as const;
-    const found: MatchingTasks = await database.query((orm) => selectMatchingTasks(orm, filter, page));
+  let after: string | undefined;
+  do {
+    const place = { order: 'oldest first', after } as const;
+    const found: Found = await database.query((orm) => searchTasks(orm, filter, place, 500));
     steps.push(found.tasks.map(({ id }) => id));
-    afterId = found.afterId;
-  }
+    after = found.next;
+  } while (after !== undefined);
   return steps;
 }
 
@@ -72,42 +73,36 @@ const labelled = (key: string, operator: 'in' | 'exists', ...values: string[]) =
 });
 
 test.each<[string, TaskFilter, number]>([
-  ['a label of an old batch', labelled('batch', 'in', 'first'), 600],
+  ['a label of an old batch', labelled('batch', 'in', 'first'), 3_000],
   ['one of several values', labelled('at', 'in', '7', '8', 'nothing'), 2],
-  ['a label that exists', labelled('at', 'exists'), 600],
+  ['a label that exists', labelled('at', 'exists'), 3_000],
   ['a label that nobody has', labelled('batch', 'in', 'second'), 0],
   ['dead letters', { ...everything, deadLettersOnly: true }, 300],
   ['dead letters of a type', { ...everything, deadLettersOnly: true, types: ['work'] }, 300],
   ['dead letters with a code', { ...everything, deadLettersOnly: true, errorCodes: ['CODE_1'] }, 100],
 ])('a search for %s reads little more than what it finds', async (_, filter, count) => {
-  const found: string[] = [];
+  let page: string[] = [];
   const read = await rowsRead(async () => {
-    let beforeId: string | undefined;
-    do {
-      const page = { beforeId, size: 200 };
-      const tasks = await database.query((orm) => selectTaskPage(orm, filter, page));
-      found.push(...tasks.map(({ id }) => id));
-      beforeId = tasks.length === 200 ? tasks.at(-1)?.id : undefined;
-    } while (beforeId !== undefined);
+    const { tasks } = await database.query((orm) => searchTasks(orm, filter, newest, 50));
+    page = tasks.map(({ id }) => id);
+  });
+  // Those with the label are looked at twice, and a third time as far as the page needs them.
+  expect(read).toBeLessThanOrEqual(3 * count + 50);
+
+  let found: string[] = [];
+  const readForOrders = await rowsRead(async () => {
+    found = (await matching(filter)).flat();
   });
   expect(found).toHaveLength(count);
-  expect(found).toEqual(found.toSorted().toReversed());
-  // Each page looks at the labelled ones twice, and then at its own.
-  expect(read).toBeLessThan(count * 12 + 100);
-
-  let oldestFirst: string[] = [];
-  const readForOrders = await rowsRead(async () => {
-    oldestFirst = (await matching(filter)).flat();
-  });
-  expect(oldestFirst).toEqual(found.toReversed());
-  expect(readForOrders).toBeLessThan(count * 12 + 100);
+  expect(found).toEqual(found.toSorted());
+  expect(page).toEqual(found.toReversed().slice(0, 50));
+  // A step finds 500.
+  expect(readForOrders).toBeLessThanOrEqual((Math.floor(count / 500) + 1) * (3 * count + 50));
 });
 
 test('a search for a label that many tasks have reads a page', async () => {
   const filter = labelled('team', 'in', 'a');
-  const read = await rowsRead(() =>
-    database.query((orm) => selectTaskPage(orm, filter, { beforeId: undefined, size: 50 })),
-  );
+  const read = await rowsRead(() => database.query((orm) => searchTasks(orm, filter, newest, 50)));
   // It looks at some of them to know that they are many.
   expect(read).toBeLessThan(25_000);
 });
@@ -118,8 +113,7 @@ test('a search by the time of submission reads that time alone', async () => {
   const filter = { ...everything, createdAfter, createdBefore };
   let found = 0;
   const read = await rowsRead(async () => {
-    const page = { beforeId: undefined, size: 100 };
-    found = (await database.query((orm) => selectTaskPage(orm, filter, page))).length;
+    found = (await database.query((orm) => searchTasks(orm, filter, newest, 100))).tasks.length;
   });
   expect(found).toBe(40);
   expect(read).toBeLessThan(60);

@@ -8,21 +8,18 @@ import type { Control } from '../../engine/control.ts';
 import type { ControlMany } from '../../engine/control-many.ts';
 import type { Watch } from '../../engine/watch.ts';
 import { selectDependencies } from '../../store/select-dependencies.ts';
-import { selectTaskEvents, selectTaskPage, type TaskRow } from '../../store/select-tasks.ts';
-import { summarizeDeadLetters } from '../../store/summarize-dead-letters.ts';
+import { selectTaskEvents, type TaskRow } from '../../store/select-tasks.ts';
 import { callerOf } from '../context.ts';
-import { toDeadLetterGroup } from '../convert/dead-letter-group.ts';
 import { toDependency } from '../convert/dependency.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
 import { toTask, toTaskEvent, toTaskWithPayloads } from '../convert/task.ts';
-import { requestedTasksOf } from '../convert/task-filter.ts';
 import { optionalMs } from '../convert/time.ts';
-import { typeFilterOf } from '../convert/type-filter.ts';
 import { awaitTask } from './await-task.ts';
 import { controlTask } from './control-task.ts';
 import { controlTasks } from './control-tasks.ts';
 import { permittedTask, readableTask } from './find-task.ts';
+import { listTasks } from './list-tasks.ts';
 import { type SubmitTasksDeps, submitTask, submitTasks } from './submit-tasks.ts';
 import { watchTasks } from './watch-tasks.ts';
 
@@ -48,26 +45,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
       return { task };
     },
 
-    async listTasks(request, context) {
-      const requested = requestedTasksOf(namespaceOf(request), request.filter);
-      const list = ['tasks', requested];
-      const size = pageSizeOf(request.pageSize);
-      const beforeId = positionOf(list, request.pageToken, positions.id);
-      const permitted = typeFilterOf(callerOf(context).typePatterns('read', requested.namespace));
-      const rows = await deps.database.query((orm) =>
-        selectTaskPage(orm, { ...requested, permitted }, { beforeId, size: size + 1 }),
-      );
-      return { tasks: rows.slice(0, size).map(toTask), nextPageToken: nextToken(list, rows, size) };
-    },
-
-    async summarizeDeadLetters(request, context) {
-      const requested = requestedTasksOf(namespaceOf(request), request.filter);
-      const permitted = typeFilterOf(callerOf(context).typePatterns('read', requested.namespace));
-      const { groups, isComplete } = await deps.database.query((orm) =>
-        summarizeDeadLetters(orm, { ...requested, permitted }),
-      );
-      return { groups: groups.map(toDeadLetterGroup), complete: isComplete };
-    },
+    ...listTasks(deps),
 
     async awaitTask(request, context) {
       const first = await readableTask(deps, request, context);
@@ -126,9 +104,4 @@ async function dependenciesOf({ database }: TaskServiceDeps, { id, namespace }: 
 function visible(row: TaskRow, context: HandlerContext): Task {
   const caller = callerOf(context);
   return caller.may('read_payload', row.namespace, row.type) ? toTaskWithPayloads(row, caller.wantsJson) : toTask(row);
-}
-
-function nextToken(list: readonly unknown[], rows: readonly { readonly id: string }[], size: number): string {
-  const last = rows.length > size ? rows[size - 1] : undefined;
-  return last === undefined ? '' : toPageToken(list, last.id);
 }

@@ -440,7 +440,8 @@ export declare const ListTasksRequestSchema: GenMessage<ListTasksRequest>;
  */
 export declare type ListTasksResponse = Message<"dstc.v1.ListTasksResponse"> & {
   /**
-   * Newest first, without payloads.
+   * Newest first, without payloads. May be fewer than asked for, or none, where what
+   * matches is rare: there may be more.
    *
    * @generated from field: repeated dstc.v1.Task tasks = 1;
    */
