@@ -17,6 +17,8 @@ export const limits = {
   streamWriteDeadlineMs: 10_000,
   streamBufferBytesMax: 4 * 1024 * 1024,
 
+  /** A stream is pinged this often, or every third of a lease, and is gone after twice as long without a sign of life. */
+  heartbeatMsMax: 5_000,
   /** How often a stream's silence and token are looked at. */
   vigilIntervalMs: 500,
   /** How long before its token expires a worker is asked for a fresh one. */

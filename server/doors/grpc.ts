@@ -19,8 +19,8 @@ export interface GrpcDoorOptions {
 }
 
 /** A connection that does not answer a ping in time is gone, with its streams, even if nobody has closed it. */
-const keepaliveMs = 20_000;
-const keepaliveTimeoutMs = 10_000;
+const keepaliveMs = 10_000;
+const keepaliveTimeoutMs = 5_000;
 /** Above this a session takes no further streams. In megabytes, as Node counts it. */
 const sessionMemoryMegabytesMax = 64;
 

@@ -58,7 +58,7 @@ export async function* work(
   const outbox = createOutbox(() => deps.engine.dispatch.roomIn(session));
   const session = await openSession(deps, hello, info, outbox);
 
-  const vigil = keepVigil({ session, access, outbox, heartbeatMs: deps.leaseMs / 3 });
+  const vigil = keepVigil({ session, access, outbox, heartbeatMs: heartbeatMsOf(deps) });
   const stopWatchingPolicy = caller.onPolicyChange(() => withdraw(deps, session, outbox));
   const drain = () => startDrain(deps, session, outbox);
   deps.draining.addEventListener('abort', drain);
@@ -80,6 +80,10 @@ export async function* work(
   }
 }
 
+function heartbeatMsOf({ leaseMs }: WorkDeps): number {
+  return Math.min(leaseMs / 3, limits.heartbeatMsMax);
+}
+
 /** Begins a session or goes on with one, and answers Hello. */
 async function openSession(deps: WorkDeps, hello: Hello, info: WorkerInfo, outbox: Outbox): Promise<LiveSession> {
   const { sessions } = deps.engine;
@@ -99,7 +103,7 @@ async function openSession(deps: WorkDeps, hello: Hello, info: WorkerInfo, outbo
     value: create(WelcomeSchema, {
       sessionId: claim.sessionId,
       resumeSecret: claim.secret,
-      heartbeatInterval: toDuration(Math.round(deps.leaseMs / 3)),
+      heartbeatInterval: toDuration(Math.round(heartbeatMsOf(deps))),
       leaseDuration: toDuration(deps.leaseMs),
       deliveryTimeout: toDuration(limits.deliveryMs),
       payloadBytesMax: BigInt(deps.payloadBytesMax),
