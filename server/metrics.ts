@@ -1,5 +1,8 @@
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Engine } from './engine/engine.ts';
+import type { Tallied } from './engine/tally.ts';
+
+type Labels = Readonly<Record<string, string>>;
 
 /** What a node tells Prometheus. Labels never carry names that callers choose, so the number of series is bounded. */
 export function createMetrics(engine: Engine): Registry {
@@ -22,6 +25,46 @@ export function createMetrics(engine: Engine): Registry {
       this.set(held.reduce((sum, count) => sum + count, 0));
     },
   });
+  new Gauge({
+    name: 'dstc_overdue_timer_seconds',
+    help: 'How late this node last found the task deadline that had passed first.',
+    registers: [registry],
+    collect() {
+      this.set(engine.timers.lateMs / 1_000);
+    },
+  });
+  const counter = (
+    name: string,
+    help: string,
+    counts: readonly { readonly what: Tallied; readonly labels?: Labels }[],
+  ) =>
+    new Counter({
+      name,
+      help,
+      labelNames: Object.keys(counts[0]?.labels ?? {}),
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const { what, labels = {} } of counts) this.inc(labels, engine.tally.of(what));
+      },
+    });
+  counter('dstc_assignments_taken_back_total', 'Assignments that no worker accepted, given back unspent.', [
+    { what: 'assignmentsTakenBack' },
+  ]);
+  counter('dstc_leases_lost_total', 'Leases of workers that gave no sign of life, taken back by this node.', [
+    { what: 'leasesLost' },
+  ]);
+  counter('dstc_stale_reports_total', 'Reports on leases that were not held any more; they changed nothing.', [
+    { what: 'reportsStale' },
+  ]);
+  counter(
+    'dstc_deadlines_passed_total',
+    'Deadlines of tasks that this node found passed.',
+    (['start', 'heartbeat', 'run', 'total', 'cancel'] as const).map((deadline) => ({
+      what: `deadlinesPassed.${deadline}` as const,
+      labels: { deadline },
+    })),
+  );
   new Gauge({
     name: 'dstc_oldest_snapshot_seconds',
     help: 'Age of the oldest transaction of the database that keeps dead rows alive.',

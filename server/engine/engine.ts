@@ -17,8 +17,9 @@ import { createSnapshotWatch, type SnapshotWatch } from './snapshot-watch.ts';
 import { createSubmit, type Submit } from './submit.ts';
 import { createSubmitLinked, type SubmitLinked } from './submit-linked.ts';
 import { createTakeBacks } from './take-back.ts';
+import { createTally, type Tally } from './tally.ts';
 import { createTaskTypes, type TaskTypes } from './task-types.ts';
-import { startTicker } from './ticker.ts';
+import { startTicker, type Timers } from './ticker.ts';
 import { createWake, type Wake } from './wake.ts';
 import { createWatch, type Watch } from './watch.ts';
 
@@ -48,6 +49,8 @@ export interface Engine {
   readonly progress: ProgressReports;
   readonly reports: Reports;
   readonly snapshots: SnapshotWatch;
+  readonly tally: Tally;
+  readonly timers: Timers;
   readonly stop: () => Promise<void>;
 }
 
@@ -58,8 +61,8 @@ interface EngineDeps {
 
 export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
   const { wake, ...parts } = assembleEngine(deps, options);
-  const { dispatch, circuits, sessions, snapshots, accepts, progress, dependents } = parts;
-  const ticker = startTicker({ ...deps, dispatch, circuits, sessions, snapshots, wake, ...options });
+  const { accepts, progress, dependents } = parts;
+  const ticker = startTicker({ ...deps, ...parts, wake, ...options });
   return {
     ...parts,
     async stop() {
@@ -77,14 +80,15 @@ export function assembleEngine(
   const { database, log } = deps;
   const { payloadBytesMax, leaseMs, node } = options;
   const wake = createWake();
+  const tally = createTally();
   const types = createTaskTypes({ database, wake });
   const queueLimits = createQueueLimits({ database });
   const delivery = createDelivery();
   const accepts = createAccepts({ database, wake, log });
   const progress = createProgressReports({ database, wake, log });
   const circuits = createCircuits({ database, types, wake, log });
-  const reports = createReports({ database, types, accepts, progress, circuits, wake, payloadBytesMax });
-  const takeBacks = createTakeBacks({ reports, log });
+  const reports = createReports({ database, types, accepts, progress, circuits, wake, tally, payloadBytesMax });
+  const takeBacks = createTakeBacks({ reports, tally, log });
   const dispatch = createDispatch({ database, wake, log, delivery, takeBacks });
   const sessions = createSessions({
     database,
@@ -116,5 +120,7 @@ export function assembleEngine(
     progress,
     reports,
     snapshots: createSnapshotWatch({ database, log }),
+    tally,
+    timers: { lateMs: 0 },
   };
 }

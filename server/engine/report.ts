@@ -23,6 +23,7 @@ import type { Circuits } from './circuits.ts';
 import { createGroupCommit } from './group-commit.ts';
 import type { Reporting } from './live-session.ts';
 import type { ProgressReports } from './progress.ts';
+import type { Tally } from './tally.ts';
 import type { TaskTypes } from './task-types.ts';
 import type { Wake } from './wake.ts';
 
@@ -60,6 +61,7 @@ export interface ReportDeps {
   readonly progress: ProgressReports;
   readonly circuits: Circuits;
   readonly wake: Wake;
+  readonly tally: Tally;
   readonly payloadBytesMax: number;
 }
 
@@ -108,7 +110,9 @@ export function createReports(deps: ReportDeps): Reports {
   async function explain(from: Reporting, fence: Fence): Promise<Settlement> {
     const task = await explanations.add({ namespace: from.namespace, sessionId: from.sessionId, fence });
     if (task === undefined || !from.may(task.type)) return { outcome: 'task not found' };
-    return { outcome: task.settled ? 'already recorded' : 'lease lost' };
+    if (task.settled) return { outcome: 'already recorded' };
+    deps.tally.add('reportsStale');
+    return { outcome: 'lease lost' };
   }
 
   return {

@@ -1,9 +1,9 @@
 import { limits } from '../domain/limits.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Sql } from '../store/database.ts';
 import { type LockedTask, lockLeasesOfSessions, lockOverdueTasks, type OverdueTask } from '../store/lock-tasks.ts';
 import type { StoredError } from '../store/schema.ts';
 import { deleteLeaselessSessions, lockDrainedSessions, lockExpiredSessions } from '../store/sessions.ts';
-import { announceMoves, applyMoves, type TaskCommand } from './apply-moves.ts';
+import { type Applied, announceMoves, applyMoves, type TaskCommand } from './apply-moves.ts';
 import type { Wake } from './wake.ts';
 
 export interface SweepDeps {
@@ -16,56 +16,68 @@ const sessionsMax = 100;
 /** Any node sweeps; rows that another one has locked are left to it. */
 const actor = 'system:sweep';
 
-/** Takes back the leases of sessions that have expired. Answers with how many; a full batch means that there are more. */
-export async function sweepExpiredSessions(deps: SweepDeps): Promise<number> {
-  const applied = await deps.database.transaction(async (sql) => {
-    const sessions = await lockExpiredSessions(sql, sessionsMax);
-    if (sessions.length === 0) return [];
-    const leases = await lockLeasesOfSessions(sql, sessions, limits.sweepBatchMax);
-    const done = await applyMoves(
-      sql,
-      leases.map((task) => ({ task, command: 'lose', actor, error: workerLost })),
-    );
-    await deleteLeaselessSessions(sql, sessions);
-    return done;
-  });
-  announceMoves(deps.wake, applied);
-  return applied.length;
+/** What a sweep did; `isFull` when there may be more. */
+export interface Swept {
+  readonly applied: readonly Applied[];
+  readonly isFull: boolean;
+}
+
+/** Takes back the leases of sessions that have expired. */
+export async function sweepExpiredSessions(deps: SweepDeps): Promise<Swept> {
+  const swept = await deps.database.transaction(async (sql) =>
+    endSessions(sql, await lockExpiredSessions(sql, sessionsMax), { command: 'lose', error: workerLost }),
+  );
+  announceMoves(deps.wake, swept.applied);
+  return swept;
+}
+
+/** Takes what sessions hold, and forgets those that hold nothing then. */
+async function endSessions(
+  sql: Sql,
+  sessions: readonly string[],
+  how: Pick<TaskCommand, 'command' | 'error' | 'reason'>,
+): Promise<Swept> {
+  if (sessions.length === 0) return { applied: [], isFull: false };
+  const leases = await lockLeasesOfSessions(sql, sessions, limits.sweepBatchMax);
+  const applied = await applyMoves(
+    sql,
+    leases.map((task) => ({ ...how, task, actor })),
+  );
+  const deleted = await deleteLeaselessSessions(sql, sessions);
+  // What somebody else has locked stays for the next turn.
+  return { applied, isFull: leases.length === limits.sweepBatchMax || deleted === sessionsMax };
 }
 
 /** Gives back, unspent, what drained workers hold although their time is over, and ends their sessions. */
-export async function sweepDrainedSessions(deps: SweepDeps): Promise<number> {
+export async function sweepDrainedSessions(deps: SweepDeps): Promise<Swept> {
   const reason = 'the worker is drained and its time is over';
-  const applied = await deps.database.transaction(async (sql) => {
-    const sessions = await lockDrainedSessions(sql, sessionsMax);
-    if (sessions.length === 0) return [];
-    const leases = await lockLeasesOfSessions(sql, sessions, limits.sweepBatchMax);
-    const done = await applyMoves(
-      sql,
-      leases.map((task) => ({ task, command: 'release', actor, reason })),
-    );
-    await deleteLeaselessSessions(sql, sessions);
-    return done;
-  });
-  announceMoves(deps.wake, applied);
-  for (const { task } of applied) tellWorker(deps.wake, task, reason);
-  return applied.length;
+  const swept = await deps.database.transaction(async (sql) =>
+    endSessions(sql, await lockDrainedSessions(sql, sessionsMax), { command: 'release', reason }),
+  );
+  announceMoves(deps.wake, swept.applied);
+  for (const { task } of swept.applied) tellWorker(deps.wake, task, reason);
+  return swept;
 }
 
-/** Ends what has outstayed a deadline; `heartbeats` is whether silence counts. Answers with how many. */
+/** What a sweep of deadlines did, with which of them had passed. */
+export interface SweptOverdue extends Swept {
+  readonly passed: readonly OverdueTask['passed'][];
+}
+
+/** Ends what has outstayed a deadline; `heartbeats` is whether silence counts. */
 export async function sweepOverdueTasks(
   deps: SweepDeps,
   { heartbeats = true }: { readonly heartbeats?: boolean } = {},
-): Promise<number> {
-  const applied = await deps.database.transaction(async (sql) => {
-    const overdue = await lockOverdueTasks(sql, { tasksMax: limits.sweepBatchMax, heartbeats });
-    return applyMoves(sql, overdue.map(overdueCommand));
+): Promise<SweptOverdue> {
+  const { overdue, applied } = await deps.database.transaction(async (sql) => {
+    const locked = await lockOverdueTasks(sql, { tasksMax: limits.sweepBatchMax, heartbeats });
+    return { overdue: locked, applied: await applyMoves(sql, locked.map(overdueCommand)) };
   });
   announceMoves(deps.wake, applied);
   for (const { task, move } of applied) {
     if (move?.effect.lease === 'drop') tellWorker(deps.wake, task, move.why);
   }
-  return applied.length;
+  return { applied, passed: overdue.map(({ passed }) => passed), isFull: overdue.length === limits.sweepBatchMax };
 }
 
 /** Work on a lease that was taken back is in vain. A worker of another node is told within seconds: `Sessions.check`. */

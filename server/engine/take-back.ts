@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { DstcError } from '../domain/errors.ts';
 import type { HeldLease, Reporting } from './live-session.ts';
 import type { Reports } from './report.ts';
+import type { Tally } from './tally.ts';
 
 /** Leases that are to go back to the queue without costing an attempt. */
 export interface TakeBacks {
@@ -10,7 +11,11 @@ export interface TakeBacks {
   readonly tryAgain: () => void;
 }
 
-export function createTakeBacks(deps: { readonly reports: Reports; readonly log: Logger }): TakeBacks {
+export function createTakeBacks(deps: {
+  readonly reports: Reports;
+  readonly tally: Tally;
+  readonly log: Logger;
+}): TakeBacks {
   // Nobody else knows of them: their session may live for ever, so that they must not be forgotten.
   let failed: (() => void)[] = [];
 
@@ -23,6 +28,9 @@ export function createTakeBacks(deps: { readonly reports: Reports; readonly log:
     const command = lease.accepted ? 'release' : 'undeliver';
     deps.reports
       .end({ sessionId, namespace, may, actor: 'system:dispatch' }, { fence: lease.fence, command, reason })
+      .then(({ outcome }) => {
+        if (command === 'undeliver' && outcome === 'recorded') deps.tally.add('assignmentsTakenBack');
+      })
       .catch((error) => {
         deps.log.warn({ err: error, task: lease.fence.taskId }, 'a lease was not taken back');
         if (error instanceof DstcError) failed.push(() => add(from, lease, reason));

@@ -11,6 +11,7 @@ import type { Dispatch } from './dispatch.ts';
 import type { Sessions } from './sessions.ts';
 import type { SnapshotWatch } from './snapshot-watch.ts';
 import { sweepDrainedSessions, sweepExpiredSessions, sweepOverdueTasks } from './sweep.ts';
+import type { Tally } from './tally.ts';
 import type { Wake } from './wake.ts';
 
 export interface TickerDeps {
@@ -20,10 +21,17 @@ export interface TickerDeps {
   readonly sessions: Sessions;
   readonly snapshots: SnapshotWatch;
   readonly wake: Wake;
+  readonly tally: Tally;
+  readonly timers: Timers;
   readonly log: Logger;
   readonly leaseMs: number;
   /** History older than this many days is dropped. */
   readonly historyDays: number;
+}
+
+/** How late this node's last look found the deadline that had passed first; 0 when none had. */
+export interface Timers {
+  lateMs: number;
 }
 
 /** Everything that happens because time passes. Every node does all of it; none depends on another. */
@@ -81,12 +89,28 @@ async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
   deps.dispatch.due(found.due);
   for (const notice of found.cancels) deps.sessions.get(notice.sessionId)?.cancel([notice]);
   if (found.hasEndedDependencies) deps.wake.dependencyEnded.give(undefined);
-  if (found.hasExpiredSessions && outage.isOver()) while ((await sweepExpiredSessions(deps)) === limits.sweepBatchMax);
-  if (found.hasDrainedSessions && outage.isOver()) while ((await sweepDrainedSessions(deps)) === limits.sweepBatchMax);
+  deps.timers.lateMs = Math.max(0, found.overdueMs ?? 0);
+  if (found.hasExpiredSessions && outage.isOver()) await sweepSessions(deps);
+  if (found.hasDrainedSessions && outage.isOver()) while ((await sweepDrainedSessions(deps)).isFull);
   // Progress that workers reported while Postgres was away is written first.
-  const options = { heartbeats: outage.isOver() };
-  if (found.hasOverdueTasks) while ((await sweepOverdueTasks(deps, options)) === limits.sweepBatchMax);
+  if (found.overdueMs !== null && found.overdueMs >= 0) await sweepDeadlines(deps, { heartbeats: outage.isOver() });
   await deps.circuits.turn(found.shut);
+}
+
+async function sweepSessions(deps: TickerDeps): Promise<void> {
+  for (let isFull = true; isFull; ) {
+    const swept = await sweepExpiredSessions(deps);
+    deps.tally.add('leasesLost', swept.applied.length);
+    isFull = swept.isFull;
+  }
+}
+
+async function sweepDeadlines(deps: TickerDeps, options: { readonly heartbeats: boolean }): Promise<void> {
+  for (let isFull = true; isFull; ) {
+    const swept = await sweepOverdueTasks(deps, options);
+    for (const passed of swept.passed) deps.tally.add(`deadlinesPassed.${passed}`);
+    isFull = swept.isFull;
+  }
 }
 
 async function deleteOutlived({ database }: TickerDeps): Promise<void> {

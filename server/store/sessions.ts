@@ -126,11 +126,12 @@ export async function lockDrainedSessions(sql: Sql, sessionsMax: number): Promis
   return rows.map((row) => row.id);
 }
 
-/** Deletes those of the sessions that hold no lease any more. */
-export async function deleteLeaselessSessions(sql: Sql, ids: readonly string[]): Promise<void> {
-  await sql`
+/** Deletes those of the sessions that hold no lease any more; answers with how many. */
+export async function deleteLeaselessSessions(sql: Sql, ids: readonly string[]): Promise<number> {
+  const { count } = await sql`
     DELETE FROM worker_session WHERE id = ANY(${ids}::uuid[])
       AND NOT EXISTS (SELECT 1 FROM task WHERE session_id = worker_session.id AND state = 'RUNNING')`;
+  return count;
 }
 
 export interface SessionLease {

@@ -7,7 +7,8 @@ export interface Tick {
   readonly hasExpiredSessions: boolean;
   /** Sessions whose time to stop is over. */
   readonly hasDrainedSessions: boolean;
-  readonly hasOverdueTasks: boolean;
+  /** How long ago the first of all deadlines of tasks passed; below 0 when it is still to come, null when there is none. */
+  readonly overdueMs: number | null;
   /** Whether tasks have ended that others wait for, and nobody told them. */
   readonly hasEndedDependencies: boolean;
   /** Those of the wanted queues that have a due task which may be leased. */
@@ -34,7 +35,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
     {
       has_expired_sessions: boolean;
       has_drained_sessions: boolean;
-      has_overdue_tasks: boolean;
+      overdue_ms: number | null;
       has_ended_dependencies: boolean;
       due: Tick['due'] | null;
       cancels: CancelNotice[] | null;
@@ -46,11 +47,14 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       EXISTS (SELECT 1 FROM worker_session WHERE expire_time <= now()) AS has_expired_sessions,
       EXISTS (SELECT 1 FROM worker_session WHERE drain_time IS NOT NULL AND drain_deadline <= now())
         AS has_drained_sessions,
-      EXISTS (
-        SELECT 1 FROM task
+      (
+        SELECT extract(epoch FROM now() -
+          LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline))::float8 * 1000
+        FROM task
         WHERE state IN ('BLOCKED', 'PENDING', 'RUNNING')
-          AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) <= now()
-      ) AS has_overdue_tasks,
+          AND LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) IS NOT NULL
+        ORDER BY LEAST(start_deadline, run_deadline, total_deadline, cancel_deadline, heartbeat_deadline) LIMIT 1
+      ) AS overdue_ms,
       EXISTS (SELECT 1 FROM task WHERE has_dependents AND finished_time IS NOT NULL) AS has_ended_dependencies,
       (
         SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
@@ -92,7 +96,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
   return {
     hasExpiredSessions: row.has_expired_sessions,
     hasDrainedSessions: row.has_drained_sessions,
-    hasOverdueTasks: row.has_overdue_tasks,
+    overdueMs: row.overdue_ms,
     hasEndedDependencies: row.has_ended_dependencies,
     due: row.due ?? [],
     cancels: row.cancels ?? [],

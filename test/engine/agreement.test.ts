@@ -17,6 +17,7 @@ import { createDependents, type Dependents } from '../../server/engine/dependent
 import { createProgressReports } from '../../server/engine/progress.ts';
 import { createReports } from '../../server/engine/report.ts';
 import { sweepExpiredSessions, sweepOverdueTasks } from '../../server/engine/sweep.ts';
+import { createTally } from '../../server/engine/tally.ts';
 import { createTaskTypes } from '../../server/engine/task-types.ts';
 import { createWake } from '../../server/engine/wake.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
@@ -74,7 +75,16 @@ beforeAll(async () => {
   const types = createTaskTypes({ database, wake });
   await types.apply(taskTypeOf(create(TaskTypeSchema, { name: 'work' })), undefined);
   const circuits = createCircuits({ database, types, wake, log });
-  reports = createReports({ database, types, accepts, progress, circuits, wake, payloadBytesMax: 1_000 });
+  reports = createReports({
+    database,
+    types,
+    accepts,
+    progress,
+    circuits,
+    wake,
+    tally: createTally(),
+    payloadBytesMax: 1_000,
+  });
   control = createControl({ database, types, wake, payloadBytesMax: 1_000 });
   dependents = createDependents({ database, wake, log });
 });
