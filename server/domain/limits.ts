@@ -16,6 +16,9 @@ export const limits = {
   awaitTaskMarginMs: 250,
   streamWriteDeadlineMs: 10_000,
   streamBufferBytesMax: 4 * 1024 * 1024,
+  /** Reports of one stream that may wait for their commit before the stream is read no further. */
+  unsettledReportsMax: 2_000,
+  unsettledBytesMax: 8 * 1024 * 1024,
 
   /** A stream is pinged this often, or every third of a lease, and is gone after twice as long without a sign of life. */
   heartbeatMsMax: 5_000,

@@ -17,6 +17,8 @@ export interface Outbox extends AsyncIterable<WorkResponse> {
 }
 
 const settlementsMax = 1_000;
+/** What a settlement takes here, about. */
+const settlementBytes = 256;
 
 /** `onRoom` is called when a congested outbox has emptied. */
 export function createOutbox(onRoom: () => void): Outbox {
@@ -40,7 +42,8 @@ export function createOutbox(onRoom: () => void): Outbox {
   function flushSettlements(): void {
     const items = settlements;
     settlements = [];
-    if (items.length > 0) push({ case: 'settled', value: create(SettledSchema, { items }) });
+    if (items.length > 0)
+      push({ case: 'settled', value: create(SettledSchema, { items }) }, items.length * settlementBytes);
   }
 
   return {

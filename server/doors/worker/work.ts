@@ -3,12 +3,9 @@ import type { HandlerContext } from '@connectrpc/connect';
 import {
   AssignmentsSchema,
   CancelsSchema,
-  type Demand,
   DrainSchema,
   type Hello,
   ReconciledSchema,
-  type Settlement,
-  SettlementOutcome,
   WelcomeSchema,
 } from '@dstc/contract/dstc/v1/worker_pb';
 import type { WorkRequest, WorkResponse } from '@dstc/contract/dstc/v1/worker_service_pb';
@@ -29,8 +26,9 @@ import { type Access, createAccess } from './access.ts';
 import { inBatches } from './batches.ts';
 import { receiveHello, workerInfoOf } from './hello.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
-import type { ReportSource, WorkerReports } from './reports.ts';
-import { untilWritten } from './until-written.ts';
+import { receive } from './receive.ts';
+import type { WorkerReports } from './reports.ts';
+import { createUnsettled } from './unsettled.ts';
 import { keepVigil } from './vigil.ts';
 
 export interface WorkDeps {
@@ -63,7 +61,10 @@ export async function* work(
   const drain = () => startDrain(deps, session, outbox);
   deps.draining.addEventListener('abort', drain);
   const closed = new AbortController();
-  const receiving = receive({ ...deps, access, session, outbox, closed: closed.signal, pending: new Set() }, inbound);
+  const receiving = receive(
+    { ...deps, access, session, outbox, closed: closed.signal, unsettled: createUnsettled() },
+    inbound,
+  );
   if (deps.draining.aborted) drain();
   else deps.engine.dispatch.join(session);
 
@@ -140,109 +141,6 @@ function createOutlet(outbox: Outbox): SessionOutlet {
     },
     isCongested: outbox.isCongested,
   };
-}
-
-interface Receiving extends WorkDeps {
-  readonly access: Access;
-  readonly session: LiveSession;
-  readonly outbox: Outbox;
-  readonly closed: AbortSignal;
-  /** Reports whose commit is still to come. */
-  readonly pending: Set<Promise<void>>;
-}
-
-/**
- * Reads the stream to its end. Only an end after Draining is a goodbye: a client that cancels the stream may end its side
- * of it first, and comes back for its leases.
- */
-async function receive(deps: Receiving, inbound: AsyncIterator<WorkRequest>): Promise<'goodbye' | 'lost'> {
-  const source: ReportSource = {
-    sessionId: deps.session.sessionId,
-    namespace: deps.session.namespace,
-    actor: deps.session.actor,
-    may: deps.session.may,
-    lease: (leaseId) => deps.session.lease(leaseId),
-    accept: (fence) => deps.session.accept(fence),
-    holds: (fence) => deps.session.holds(fence),
-    write: (write) => untilWritten(deps.closed, write),
-  };
-  let isDraining = false;
-  try {
-    for (;;) {
-      const next = await inbound.next();
-      if (next.done) {
-        await Promise.allSettled(deps.pending);
-        deps.outbox.end();
-        return isDraining ? 'goodbye' : 'lost';
-      }
-      deps.session.seen();
-      isDraining ||= next.value.message.case === 'draining';
-      await handle(deps, source, next.value.message);
-    }
-  } catch (error) {
-    deps.outbox.end(error);
-    return 'lost';
-  }
-}
-
-async function handle(deps: Receiving, source: ReportSource, message: WorkRequest['message']): Promise<void> {
-  const { reports, session, engine } = deps;
-  switch (message.case) {
-    case 'demand':
-      return demand(deps, message.value);
-    case 'accepted':
-      return reports.accepted(source, message.value);
-    case 'progress':
-      return reports.progress(source, message.value);
-    case 'succeeded':
-      return settleAll(deps, reports.succeeded(source, message.value));
-    case 'failed':
-      return settleAll(deps, reports.failed(source, message.value));
-    case 'released':
-      return settleAll(deps, reports.released(source, message.value));
-    case 'cancelAcknowledged':
-      return settleAll(deps, reports.cancelAcknowledged(source, message.value));
-    case 'credentials':
-      return deps.access.renew(message.value.accessToken);
-    case 'draining':
-      session.demand(0, []);
-      return engine.dispatch.leave(session);
-    case 'pong':
-      return;
-    case 'hello':
-      throw new DstcError('PROTOCOL_VIOLATION', 'Hello comes once, at the beginning of a stream');
-    case undefined:
-      throw new DstcError(
-        'PROTOCOL_VIOLATION',
-        'a message of the stream is empty, or of a kind this node does not know',
-      );
-  }
-}
-
-function demand({ session, engine }: Receiving, message: Demand): void {
-  session.demand(
-    message.credits,
-    message.taskTypes.map(({ taskType, slots }) => [taskType, slots] as const),
-  );
-  engine.dispatch.roomIn(session);
-}
-
-/** Answers each report after its commit, and frees its place. The next message is read meanwhile. */
-function settleAll(deps: Receiving, settlements: readonly Promise<Settlement>[]): void {
-  const { session, engine, outbox, pending } = deps;
-  for (const settlement of settlements) {
-    const settled = settlement
-      .then((item) => {
-        outbox.settle(item);
-        // What was refused has changed nothing, and a stale report says nothing of the lease that is held.
-        if (item.lease === undefined || item.outcome === SettlementOutcome.REFUSED) return;
-        const fence = fenceOf(item.lease);
-        if (session.holds(fence)) engine.sessions.letGo(session, fence.leaseId);
-      })
-      .catch((error) => outbox.end(error))
-      .finally(() => pending.delete(settled));
-    pending.add(settled);
-  }
 }
 
 /** Takes back what the principal may not work on any more, and tells the worker to stop it. */
