@@ -1,4 +1,4 @@
-import { DstcError } from '../domain/errors.ts';
+import { DstcError, taskTypeNotFound } from '../domain/errors.ts';
 import { checkPayloadSize, type Payload, payloadViolations } from '../domain/payload.ts';
 import type { KnownTaskType, TaskTypes } from './task-types.ts';
 
@@ -16,6 +16,7 @@ export async function checkInput(
 ): Promise<KnownTaskType> {
   checkPayloadSize('input', input, deps.payloadBytesMax);
   const known = await deps.types.get(namespace, type);
+  if (known.row.deleteTime !== null) throw taskTypeNotFound(type);
   const violations = payloadViolations(input, known.checkInput);
   const [first] = violations;
   if (first === undefined) return known;

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { DstcError, taskTypeNotFound } from '../domain/errors.ts';
 import { compileSchema, type JsonCheck } from '../domain/json-schema.ts';
 import type { Database } from '../store/database.ts';
+import { deleteFinishedTaskType } from '../store/delete-task-type.ts';
 import { writeLimitedType } from '../store/limited-types.ts';
 import { type NewTaskType, selectTaskType, type TaskTypeRow, upsertTaskType } from '../store/task-types.ts';
 import type { Wake } from './wake.ts';
@@ -16,12 +17,20 @@ export interface KnownTaskType {
 }
 
 export interface TaskTypes {
-  /** The type as it was at most a second ago; rejects with `TASK_TYPE_NOT_FOUND`. */
+  /**
+   * The type as it was at most a second ago, also one that was deleted and still has tasks; rejects with
+   * `TASK_TYPE_NOT_FOUND`.
+   */
   readonly get: (namespace: string, name: string) => Promise<KnownTaskType>;
   /** The type as it was when it was last read; undefined when it never was. */
   readonly known: (namespace: string, name: string) => KnownTaskType | undefined;
   /** Creates or replaces; rejects with `ETAG_MISMATCH` when an etag is given that is not the current one. */
   readonly apply: (value: Omit<NewTaskType, 'etag'>, expectedEtag: string | undefined) => Promise<TaskTypeRow>;
+  /**
+   * Deletes one that has no unfinished tasks; rejects with `TASK_TYPE_NOT_FOUND`, `STATE_CONFLICT` while it has some, or
+   * `ETAG_MISMATCH` as above.
+   */
+  readonly delete: (namespace: string, name: string, expectedEtag: string | undefined) => Promise<void>;
 }
 
 /** Reading a type for every task would double the statements; a second is how late a change may be on another node. */
@@ -74,14 +83,36 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
             return written;
           });
       fresh.delete(`${value.namespace}/${value.name}`);
-      if (row !== undefined) {
-        // Its limits may allow more than before.
-        deps.wake.gateOpened.give({ namespace: row.namespace, type: row.name });
-        return row;
+      if (row === undefined) throw etagMismatch(value.name);
+      // Its limits may allow more than before.
+      deps.wake.gateOpened.give({ namespace: row.namespace, type: row.name });
+      return row;
+    },
+
+    async delete(namespace, name, expectedEtag) {
+      const etags = { expected: expectedEtag, next: randomUUID() };
+      const deletion = expectedEtag?.includes('\0')
+        ? 'stale etag'
+        : await deps.database.run((sql) => deleteFinishedTaskType(sql, { namespace, name }, etags));
+      fresh.delete(`${namespace}/${name}`);
+      switch (deletion) {
+        case 'deleted':
+          return;
+        case 'missing':
+          throw taskTypeNotFound(name);
+        case 'stale etag':
+          throw etagMismatch(name);
+        case 'unfinished tasks':
+          throw new DstcError('STATE_CONFLICT', `task type ${name} has tasks that have not ended; end them first`, {
+            metadata: { task_type: name },
+          });
       }
-      throw new DstcError('ETAG_MISMATCH', `task type ${value.name} is not at the etag you sent; read it again`, {
-        metadata: { task_type: value.name },
-      });
     },
   };
+}
+
+function etagMismatch(name: string): DstcError {
+  return new DstcError('ETAG_MISMATCH', `task type ${name} is not at the etag you sent; read it again`, {
+    metadata: { task_type: name },
+  });
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { DstcError } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import type { Database } from '../store/database.ts';
+import { removeTasklessTypes } from '../store/delete-task-type.ts';
 import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
 import { deleteFullKeyBuckets } from '../store/limited-types.ts';
 import { deleteOutlivedTasks } from '../store/retention.ts';
@@ -113,9 +114,10 @@ async function sweepDeadlines(deps: TickerDeps, options: { readonly heartbeats: 
   }
 }
 
-async function deleteOutlived({ database }: TickerDeps): Promise<void> {
+async function deleteOutlived({ database, log }: TickerDeps): Promise<void> {
   while ((await database.run((sql) => deleteFullKeyBuckets(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
   while ((await database.run((sql) => deleteOutlivedTasks(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
+  for (const type of await database.run(removeTasklessTypes)) log.info(type, 'the last task of a deleted type is gone');
 }
 
 async function turnPartitions({ database, log, historyDays }: TickerDeps): Promise<void> {

@@ -126,7 +126,7 @@ export async function setOtherCircuit(
   const rows = await sql`
     INSERT INTO task_gate AS gate (namespace, type, circuit, circuit_time, circuit_by, circuit_reason)
     SELECT ${namespace}, ${type}, ${state}::circuit_state, now(), ${why.actor}, ${why.reason}
-    WHERE EXISTS (SELECT 1 FROM task_type WHERE namespace = ${namespace} AND name = ${type})
+    WHERE EXISTS (SELECT 1 FROM task_type WHERE namespace = ${namespace} AND name = ${type} AND delete_time IS NULL)
       -- Closed is also what has no row.
       AND (${state} <> 'CLOSED' OR EXISTS (SELECT 1 FROM task_gate WHERE namespace = ${namespace} AND type = ${type}))
     ON CONFLICT (namespace, type) DO UPDATE SET circuit = EXCLUDED.circuit, circuit_time = now(),

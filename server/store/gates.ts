@@ -23,7 +23,7 @@ export async function pauseUnpausedGate(
   const rows = await sql`
     INSERT INTO task_gate AS gate (namespace, type, paused_time, paused_by, pause_reason)
     SELECT ${namespace}, ${type}, now(), ${why.actor}, ${why.reason}
-    WHERE ${type} = '' OR EXISTS (SELECT 1 FROM task_type WHERE namespace = ${namespace} AND name = ${type})
+    WHERE ${type} = '' OR EXISTS (SELECT 1 FROM task_type WHERE namespace = ${namespace} AND name = ${type} AND delete_time IS NULL)
     ON CONFLICT (namespace, type) DO UPDATE SET paused_time = now(), paused_by = EXCLUDED.paused_by,
       pause_reason = EXCLUDED.pause_reason
     WHERE gate.paused_time IS NULL`;

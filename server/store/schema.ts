@@ -63,6 +63,8 @@ export const taskType = pgTable(
     etag: text('etag').notNull(),
     createTime: instant('create_time').notNull().defaultNow(),
     updateTime: instant('update_time').notNull().defaultNow(),
+    /** Set once it was deleted; the row stays until the last of its tasks is gone. */
+    deleteTime: instant('delete_time'),
   },
   (table) => [primaryKey({ columns: [table.namespace, table.name] })],
 );

@@ -1,10 +1,12 @@
-import { and, asc, eq, gt, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { taskType } from './schema.ts';
 import type { TypeFilter } from './task-filter.ts';
 
 export type TaskTypeRow = typeof taskType.$inferSelect;
-export type NewTaskType = Omit<TaskTypeRow, 'createTime' | 'updateTime'>;
+export type NewTaskType = Omit<TaskTypeRow, 'createTime' | 'updateTime' | 'deleteTime'>;
+
+export type TaskTypeName = Pick<TaskTypeRow, 'namespace' | 'name'>;
 
 /**
  * Creates or replaces a task type; with an etag, only while it is the current one. Undefined means that it was not.
@@ -19,18 +21,35 @@ export async function upsertTaskType(
     const updated = await orm
       .update(taskType)
       .set({ ...changes, updateTime: sql`now()` })
-      .where(and(eq(taskType.namespace, namespace), eq(taskType.name, name), eq(taskType.etag, expectedEtag)))
+      .where(
+        and(
+          eq(taskType.namespace, namespace),
+          eq(taskType.name, name),
+          eq(taskType.etag, expectedEtag),
+          isNull(taskType.deleteTime),
+        ),
+      )
       .returning();
     return updated[0];
   }
   const rows = await orm
     .insert(taskType)
     .values(value)
-    .onConflictDoUpdate({ target: [taskType.namespace, taskType.name], set: { ...changes, updateTime: sql`now()` } })
+    .onConflictDoUpdate({
+      target: [taskType.namespace, taskType.name],
+      set: {
+        ...changes,
+        updateTime: sql`now()`,
+        // One that was deleted begins anew.
+        createTime: sql`CASE WHEN ${taskType.deleteTime} IS NULL THEN ${taskType.createTime} ELSE now() END`,
+        deleteTime: null,
+      },
+    })
     .returning();
   return rows[0];
 }
 
+/** Also one that was deleted, as long as it has tasks. */
 export async function selectTaskType(
   orm: PostgresJsDatabase,
   namespace: string,
@@ -56,6 +75,7 @@ export function selectTaskTypePage(
     .where(
       and(
         eq(taskType.namespace, filter.namespace),
+        isNull(taskType.deleteTime),
         readable.all
           ? undefined
           : or(

@@ -28,6 +28,7 @@ test.each([
     ['worker', 'exec', '--type', 't', '--', 'no-such-program'],
     'dstc: there is no program no-such-program in the PATH\n',
   ],
+  [['type', 'circuit', 't', 'ajar'], /"ajar" is no state of a circuit: write auto, open, closed/],
   [['completion', 'tcsh'], /"tcsh" is no shell that dstc knows; there are bash, zsh, fish/],
 ])('exits with 2 for %j and says what to write', async (args, message) => {
   const { code, stdout, stderr } = await dstc(args, options);

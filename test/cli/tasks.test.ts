@@ -233,16 +233,37 @@ test('is told about tasks and types that it cannot see', async () => {
   expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining('(TASK_TYPE_NOT_FOUND); dstc type list') });
 });
 
-test('pauses and resumes task types and the namespace, and shows who did it', async () => {
+test('pauses and resumes task types, and shows who did it', async () => {
   const paused = await run(['type', 'pause', 'idle', '--reason', 'bad release']);
   expect(paused.stdout).toMatch(/^idle +paused /m);
+  expect((await run(['type', 'get', 'idle'])).stdout).toMatch(/^paused +since \S+ by operator.*: bad release$/m);
+  expect((await run(['type', 'resume', 'idle'])).stdout).toMatch(/^idle +active /m);
+});
+
+test('pauses and resumes the namespace, and shows who did it', async () => {
   expect((await run(['namespace', 'pause', '--reason', 'a move'])).stdout).toMatch(/^paused +since .* by .*: a move$/m);
-  const { stdout } = await run(['type', 'get', 'idle']);
-  expect(stdout).toMatch(/^paused +since \S+ by operator.*: bad release$/m);
-  expect(stdout).toMatch(/^namespace paused +since \S+ by operator.*: a move$/m);
-  expect((await run(['type', 'resume', 'idle'])).stdout).toMatch(/^idle +namespace-paused /m);
+  expect((await run(['type', 'list'])).stdout).toMatch(/^idle +namespace-paused /m);
   expect((await run(['namespace', 'resume'])).stdout).toMatch(/^paused +no$/m);
-  expect(await json('type', 'get', 'idle')).toMatchObject({ name: 'idle', status: {} });
+});
+
+test('opens and closes the circuit of a task type', async () => {
+  const breaker = '{ failureRatio: 0.5, window: 2m, open: 5s }';
+  await writeFile(join(home, 'fragile.yaml'), `name: fragile\ncircuitBreaker: ${breaker}\n`);
+  expect(await json('type', 'apply', '-f', 'fragile.yaml')).toMatchObject([
+    { circuitBreaker: { failureRatio: 0.5, attemptsMin: 20, windowMs: 120_000, openMs: 5_000, probes: 1 } },
+  ]);
+  const { stdout } = await run(['type', 'circuit', 'fragile', 'open', '--reason', 'the provider is away']);
+  expect(stdout).toMatch(/^circuit +forced-open since \S+ by operator.*: the provider is away$/m);
+  expect(stdout).toMatch(/^circuit opens +when 50% of at least 20 attempts fail within 2m, for 5s$/m);
+  expect(await json('type', 'circuit', 'fragile', 'auto')).toMatchObject({ status: { circuit: { state: 'CLOSED' } } });
+});
+
+test('deletes a task type', async () => {
+  await writeFile(join(home, 'short-lived.yaml'), 'name: short-lived\n');
+  await run(['type', 'apply', '-f', 'short-lived.yaml']);
+  expect(await run(['type', 'delete', 'short-lived'])).toMatchObject({ code: 0, stdout: '' });
+  const gone = await run(['type', 'delete', 'short-lived']);
+  expect(gone).toMatchObject({ code: 1, stderr: expect.stringContaining('(TASK_TYPE_NOT_FOUND)') });
 });
 
 test('does tasks with any program, from submission to output', async () => {

@@ -271,6 +271,24 @@ test('pauses and resumes task types and the namespace', async () => {
   expect(await waiting.result()).toBe(1);
 });
 
+test('opens and closes circuits, and deletes task types', async () => {
+  const { types } = operator;
+  const circuitBreaker = { failureRatio: 0.5, attemptsMin: 3, windowMs: 2_000, openMs: 1_000, probes: 2 };
+  const applied = await types.apply({ name: 'fragile', circuitBreaker });
+  expect(applied).toMatchObject({ circuitBreaker, status: { circuit: { state: 'CLOSED', time: undefined } } });
+  const open = await types.setCircuit('fragile', 'FORCED_OPEN', { reason: 'broken' });
+  const circuit = { state: 'FORCED_OPEN', time: expect.any(Date), actor: expect.stringContaining('operator') };
+  expect(open.status).toMatchObject({ circuit: { ...circuit, reason: 'broken' } });
+  expect((await types.setCircuit('fragile', 'AUTOMATIC')).status.circuit.state).toBe('CLOSED');
+
+  const task = await operator.submit('fragile', 1);
+  await expect(types.delete('fragile')).rejects.toMatchObject({ reason: 'STATE_CONFLICT' });
+  await task.cancel();
+  await expect(types.delete('fragile', { etag: 'stale' })).rejects.toMatchObject({ reason: 'ETAG_MISMATCH' });
+  await types.delete('fragile', { etag: applied.etag });
+  await expect(types.get('fragile')).rejects.toMatchObject({ reason: 'TASK_TYPE_NOT_FOUND' });
+});
+
 test('goes on when a node comes back on its address', async () => {
   const node = await coordinator.startNode();
   const patient = createClient({ address: node.grpcAddress, credentials: coordinator.credentials('producer') });

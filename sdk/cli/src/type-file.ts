@@ -29,6 +29,9 @@ function typeOf(file: string, value: unknown): TaskTypeDefinition {
     name,
     ...('retry' in known && { retry: part(file, `${name}.retry`, known.retry, retryFields) }),
     ...('deadlines' in known && { deadlines: part(file, `${name}.deadlines`, known.deadlines, deadlineFields) }),
+    ...('circuitBreaker' in known && {
+      circuitBreaker: part(file, `${name}.circuitBreaker`, known.circuitBreaker, breakerFields),
+    }),
   };
 }
 
@@ -44,6 +47,7 @@ const typeFields: Fields = {
   deadlines: 'object',
   priority: 'number',
   retentionMs: 'number',
+  circuitBreaker: 'object',
   etag: 'text',
   // The coordinator sets these; a type that was read brings them.
   namespace: 'ignored',
@@ -57,6 +61,13 @@ const retryFields: Fields = {
   multiplier: 'number',
   delayMaxMs: 'number',
   nonRetryableCodes: 'texts',
+};
+const breakerFields: Fields = {
+  failureRatio: 'number',
+  attemptsMin: 'number',
+  windowMs: 'number',
+  openMs: 'number',
+  probes: 'number',
 };
 const deadlineFields: Fields = {
   startMs: 'number',
@@ -107,8 +118,9 @@ function isKind(kind: Exclude<Kind, 'ignored'>, value: unknown): boolean {
 }
 
 const durationFields: ReadonlySet<string> = new Set([
-  ...['initialDelay', 'delayMax', 'retention'],
+  ...['initialDelay', 'delayMax', 'retention', 'window', 'open'],
   ...['start', 'delivery', 'heartbeat', 'run', 'total'],
+  ...['window', 'open'],
 ]);
 
 function withDurations(file: string, path: string, value: Record<string, unknown>): Record<string, unknown> {

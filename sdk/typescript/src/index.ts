@@ -1,4 +1,5 @@
 export type { TlsOptions } from './channel.ts';
+export type { CircuitBreakerOptions, CircuitMode, CircuitState, CircuitStatus } from './circuit.ts';
 export type { Client, ClientOptions, ListOptions, SubmitResult, WaitOptions } from './client.ts';
 export { createClient } from './client.ts';
 export type { ClientCredentialsOptions } from './client-credentials.ts';

@@ -1,15 +1,26 @@
 import { create, type JsonObject } from '@bufbuild/protobuf';
 import { durationFromMs, durationMs } from '@bufbuild/protobuf/wkt';
+import { CircuitMode as ContractMode } from '@dstc/contract/dstc/v1/circuit_pb';
 import { type TaskType as ContractTaskType, TaskTypeSchema } from '@dstc/contract/dstc/v1/task_type_pb';
 import {
   ApplyTaskTypeRequestSchema,
+  DeleteTaskTypeRequestSchema,
   GetTaskTypeRequestSchema,
   ListTaskTypesRequestSchema,
   PauseTaskTypeRequestSchema,
   ResumeTaskTypeRequestSchema,
+  SetTaskTypeCircuitRequestSchema,
   TaskTypeService,
 } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import type { Caller } from './caller.ts';
+import {
+  type CircuitBreakerOptions,
+  type CircuitMode,
+  type CircuitStatus,
+  circuitBreakerInit,
+  circuitBreakerOptionsOf,
+  circuitStatusOf,
+} from './circuit.ts';
 import { type Pause, type PauseOptions, pauseOf } from './pause-state.ts';
 import {
   type DeadlineOptions,
@@ -35,6 +46,7 @@ export interface TaskTypeDefinition {
   readonly priority?: number | undefined;
   /** How long ended tasks are kept. */
   readonly retentionMs?: number | undefined;
+  readonly circuitBreaker?: CircuitBreakerOptions | undefined;
   /** As read before, to change just that version. */
   readonly etag?: string | undefined;
 }
@@ -55,6 +67,7 @@ export interface TaskTypeStatus {
   readonly pause: Pause | undefined;
   /** Set while its whole namespace is. */
   readonly namespacePause: Pause | undefined;
+  readonly circuit: CircuitStatus;
 }
 
 export interface TaskTypes {
@@ -69,6 +82,10 @@ export interface TaskTypes {
    */
   pause(name: string, options?: PauseOptions): Promise<TaskType>;
   resume(name: string, options?: PauseOptions): Promise<TaskType>;
+  /** Opens or closes the circuit by hand, or leaves it to its breaker, which then begins anew with a closed circuit. */
+  setCircuit(name: string, mode: CircuitMode, options?: PauseOptions): Promise<TaskType>;
+  /** Deletes a task type that has no unfinished tasks; with an etag only that version. Ended tasks stay readable. */
+  delete(name: string, options?: { readonly etag?: string | undefined }): Promise<void>;
 }
 
 export function createTaskTypes(caller: Caller, namespace: string): TaskTypes {
@@ -102,11 +119,21 @@ export function createTaskTypes(caller: Caller, namespace: string): TaskTypes {
       const request = create(ResumeTaskTypeRequestSchema, { namespace, name, reason });
       return taskTypeOf((await caller.unary(TaskTypeService.method.resumeTaskType, request)).taskType);
     },
+    async setCircuit(name, mode, { reason = '' } = {}) {
+      const request = create(SetTaskTypeCircuitRequestSchema, { namespace, name, mode: ContractMode[mode], reason });
+      return taskTypeOf((await caller.unary(TaskTypeService.method.setTaskTypeCircuit, request)).taskType);
+    },
+    async delete(name, { etag = '' } = {}) {
+      const request = create(DeleteTaskTypeRequestSchema, { namespace, name, etag });
+      // A retry after a lost answer would find nothing although this call has deleted it.
+      await caller.unary(TaskTypeService.method.deleteTaskType, request, { retriable: false });
+    },
   };
 }
 
 function contractOf(namespace: string, definition: TaskTypeDefinition): ContractTaskType {
   const { name, description, inputSchema, outputSchema, retry, deadlines, priority, retentionMs, etag } = definition;
+  const { circuitBreaker } = definition;
   return create(TaskTypeSchema, {
     namespace,
     name,
@@ -117,6 +144,7 @@ function contractOf(namespace: string, definition: TaskTypeDefinition): Contract
     ...(deadlines !== undefined && { deadlines: deadlinesInit(deadlines) }),
     ...(priority !== undefined && { priority }),
     ...(retentionMs !== undefined && { retention: durationFromMs(retentionMs) }),
+    ...(circuitBreaker !== undefined && { circuitBreaker: circuitBreakerInit(circuitBreaker) }),
     ...(etag !== undefined && { etag }),
   });
 }
@@ -133,12 +161,14 @@ function taskTypeOf(type: ContractTaskType | undefined): TaskType {
     deadlines: type.deadlines && deadlineOptionsOf(type.deadlines),
     priority: type.priority,
     retentionMs: type.retention && durationMs(type.retention),
+    circuitBreaker: type.circuitBreaker && circuitBreakerOptionsOf(type.circuitBreaker),
     etag: type.etag,
     createTime: dateOf(type.createTime),
     updateTime: dateOf(type.updateTime),
     status: {
       pause: pauseOf(type.status?.pause),
       namespacePause: pauseOf(type.status?.namespacePause),
+      circuit: circuitStatusOf(type.status?.circuit),
     },
   };
 }

@@ -53,6 +53,13 @@ export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof T
       return { taskTypes: await withStatus(deps, namespace, rows.slice(0, size)), nextPageToken };
     },
 
+    async deleteTaskType(request, context) {
+      const namespace = namespaceOf(request);
+      callerOf(context).require('configure', namespace, request.name);
+      await deps.types.delete(namespace, request.name, request.etag || undefined);
+      return {};
+    },
+
     async pauseTaskType(request, context) {
       const change = permittedChange(request, context);
       await deps.gates.pause(change);
@@ -85,7 +92,7 @@ function permittedChange(
 
 async function read(deps: TaskTypeServiceDeps, namespace: string, name: string): Promise<TaskType> {
   const row = await deps.database.query((orm) => selectTaskType(orm, namespace, name));
-  if (row === undefined) throw taskTypeNotFound(name);
+  if (row === undefined || row.deleteTime !== null) throw taskTypeNotFound(name);
   return described(deps, row);
 }
 

@@ -155,6 +155,7 @@ CREATE TABLE "task_type" (
 	"etag" text NOT NULL,
 	"create_time" timestamp with time zone DEFAULT now() NOT NULL,
 	"update_time" timestamp with time zone DEFAULT now() NOT NULL,
+	"delete_time" timestamp with time zone,
 	CONSTRAINT "task_type_namespace_name_pk" PRIMARY KEY("namespace","name")
 );
 --> statement-breakpoint

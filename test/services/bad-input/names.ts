@@ -6,7 +6,7 @@ import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { badCall, badSubmission, controlMethods, fieldInvalid, noTask } from './bad-call.ts';
 
 const { getTask, listTasks, awaitTask } = TaskService.method;
-const { applyTaskType, pauseTaskType, resumeTaskType } = TaskTypeService.method;
+const { applyTaskType, deleteTaskType, pauseTaskType, resumeTaskType } = TaskTypeService.method;
 
 const { getNamespace, pauseNamespace, resumeNamespace } = NamespaceService.method;
 const { drainWorker } = WorkerService.method;
@@ -58,6 +58,7 @@ export const names = badNames.flatMap((name) => [
   }),
   badName(pauseTaskType, { name }),
   badName(resumeTaskType, { name }),
+  badName(deleteTaskType, { name }),
 ]);
 
 export const labels = [

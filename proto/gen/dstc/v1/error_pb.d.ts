@@ -97,7 +97,8 @@ export enum ErrorReason {
   IDEMPOTENCY_CONFLICT = 10,
 
   /**
-   * FAILED_PRECONDITION. The task's state does not allow the command.
+   * FAILED_PRECONDITION. The state of the task, or of a type's tasks, does not
+   * allow the command.
    *
    * @generated from enum value: ERROR_REASON_STATE_CONFLICT = 11;
    */

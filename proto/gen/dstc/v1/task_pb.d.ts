@@ -615,7 +615,8 @@ export enum FailureKind {
   PERMANENT = 2,
 
   /**
-   * No task of this type can succeed at present: the task fails.
+   * No task of this type can succeed at present: the task fails, and the type's
+   * circuit opens.
    *
    * @generated from enum value: FAILURE_KIND_FATAL = 3;
    */

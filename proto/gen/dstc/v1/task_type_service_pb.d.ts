@@ -163,6 +163,54 @@ export declare type ListTaskTypesResponse = Message<"dstc.v1.ListTaskTypesRespon
 export declare const ListTaskTypesResponseSchema: GenMessage<ListTaskTypesResponse>;
 
 /**
+ * Which task type.
+ *
+ * @generated from message dstc.v1.DeleteTaskTypeRequest
+ */
+export declare type DeleteTaskTypeRequest = Message<"dstc.v1.DeleteTaskTypeRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * As read before, to delete just that version. Empty deletes any.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message dstc.v1.DeleteTaskTypeRequest.
+ * Use `create(DeleteTaskTypeRequestSchema)` to create a new message.
+ */
+export declare const DeleteTaskTypeRequestSchema: GenMessage<DeleteTaskTypeRequest>;
+
+/**
+ * Nothing.
+ *
+ * @generated from message dstc.v1.DeleteTaskTypeResponse
+ */
+export declare type DeleteTaskTypeResponse = Message<"dstc.v1.DeleteTaskTypeResponse"> & {
+};
+
+/**
+ * Describes the message dstc.v1.DeleteTaskTypeResponse.
+ * Use `create(DeleteTaskTypeResponseSchema)` to create a new message.
+ */
+export declare const DeleteTaskTypeResponseSchema: GenMessage<DeleteTaskTypeResponse>;
+
+/**
  * Which task type, and why.
  *
  * @generated from message dstc.v1.PauseTaskTypeRequest
@@ -372,6 +420,23 @@ export declare const TaskTypeService: GenService<{
     methodKind: "unary";
     input: typeof ListTaskTypesRequestSchema;
     output: typeof ListTaskTypesResponseSchema;
+  },
+  /**
+   * Deletes a task type. Nothing can be submitted to it any more: at once on this
+   * node, within a second on the others, and what they take until then still runs.
+   * Its ended tasks can be read, and dead letters among them redriven, until its
+   * retention is over for them. Applying a type of the same name before that takes
+   * them over.
+   * Errors: NOT_FOUND `TASK_TYPE_NOT_FOUND`, FAILED_PRECONDITION `STATE_CONFLICT`
+   * while tasks of it have not ended, ABORTED `ETAG_MISMATCH` when `etag` is set and
+   * not the current one.
+   *
+   * @generated from rpc dstc.v1.TaskTypeService.DeleteTaskType
+   */
+  deleteTaskType: {
+    methodKind: "unary";
+    input: typeof DeleteTaskTypeRequestSchema;
+    output: typeof DeleteTaskTypeResponseSchema;
   },
   /**
    * Stops the leasing of a type's tasks, by streams and by LeaseTasks, on all nodes:

@@ -7,7 +7,7 @@ import { type CallFlags, callAliases, callFlags } from '../flags.ts';
 import { printMany, printOne } from '../output/print.ts';
 import { typesText, typeText } from '../output/type-text.ts';
 import { parseTypeFile } from '../type-file.ts';
-import { pause, resume } from './type-control.ts';
+import { circuit, deleteCommand, pause, resume } from './type-control.ts';
 
 const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext>({
   async func({ file, ...flags }) {
@@ -44,6 +44,7 @@ const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext
   deadlines: { start: 1h, delivery: 3s, heartbeat: 10s, run: 30s, total: 2h }
   priority: 4                                       # 0 to 9
   retention: 30d
+  circuitBreaker: { failureRatio: 0.5, attemptsMin: 20, window: 1m, open: 30s, probes: 1 }
   etag: …                                           # set to replace just the version that was read`,
   },
 });
@@ -72,6 +73,6 @@ const list = buildCommand<CallFlags, [], CliContext>({
 
 /** `dstc type …` */
 export const typeCommands = buildRouteMap({
-  routes: { apply, get, list, pause, resume },
+  routes: { apply, get, list, pause, resume, circuit, delete: deleteCommand },
   docs: { brief: 'Task types: what tasks there are and how they are treated' },
 });

@@ -4,5 +4,6 @@ import type { Pause } from '@dstc/sdk';
 export function pauseText(pause: Pause | undefined): string | undefined {
   if (pause === undefined) return undefined;
   const since = pause.time === undefined ? '' : `since ${pause.time.toISOString()} `;
-  return `${since}by ${pause.actor}${pause.reason === '' ? '' : `: ${pause.reason}`}`;
+  const by = pause.actor === '' ? '' : `by ${pause.actor}`;
+  return `${since}${by}${pause.reason === '' ? '' : `: ${pause.reason}`}`;
 }

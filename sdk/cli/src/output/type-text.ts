@@ -1,4 +1,4 @@
-import type { TaskType } from '@dstc/sdk';
+import type { CircuitBreakerOptions, CircuitState, CircuitStatus, TaskType } from '@dstc/sdk';
 import { formatDurationMs } from '../duration.ts';
 import { pauseText } from './pause-text.ts';
 import { formatFields, formatTable } from './table.ts';
@@ -28,6 +28,7 @@ export function typeText(type: TaskType): string {
     ['description', type.description === '' ? undefined : type.description],
     ['paused', pauseText(type.status.pause)],
     ['namespace paused', pauseText(type.status.namespacePause)],
+    ['circuit', circuitText(type.status.circuit)],
     ['priority', type.priority === undefined ? undefined : String(type.priority)],
     ['attempts', retry.attemptsMax === undefined ? undefined : String(retry.attemptsMax)],
     ['first wait', duration(retry.initialDelayMs)],
@@ -39,6 +40,7 @@ export function typeText(type: TaskType): string {
     ['run within', duration(deadlines.runMs)],
     ['end within', duration(deadlines.totalMs)],
     ['kept for', duration(type.retentionMs)],
+    ['circuit opens', breakerText(type.circuitBreaker)],
     ['etag', type.etag],
     ['created', type.createTime?.toISOString()],
     ['changed', type.updateTime?.toISOString()],
@@ -49,6 +51,36 @@ export function typeText(type: TaskType): string {
 
 /** What keeps its tasks from being leased, as one word. */
 function statusText({ status }: TaskType): string {
-  const holds = [status.pause && 'paused', status.namespacePause && 'namespace-paused'];
+  const holds = [
+    status.pause && 'paused',
+    status.namespacePause && 'namespace-paused',
+    holdingStates.has(status.circuit.state) ? `circuit-${wordOf(status.circuit.state)}` : undefined,
+  ];
   return holds.filter((hold) => hold !== undefined).join(',') || 'active';
+}
+
+const holdingStates: ReadonlySet<CircuitState> = new Set<CircuitState>(['OPEN', 'HALF_OPEN', 'FORCED_OPEN']);
+
+function wordOf(state: CircuitState): string {
+  return state.toLowerCase().replace('_', '-');
+}
+
+/** `open since … by …: why; probes from …`; undefined for a circuit that has always been closed. */
+function circuitText(circuit: CircuitStatus): string | undefined {
+  const { state, time, actor, reason, probeTime, attempts, failures, probesRunning, probesSucceeded } = circuit;
+  if (time === undefined && attempts === 0) return undefined;
+  const parts = [
+    `${wordOf(state)} ${pauseText({ time, actor, reason }) ?? ''}`,
+    probeTime && `probes from ${probeTime.toISOString()}`,
+    state === 'HALF_OPEN' ? `${probesRunning} probes run, ${probesSucceeded} succeeded` : undefined,
+    attempts > 0 ? `${failures} of ${attempts} attempts failed lately` : undefined,
+  ];
+  return parts.filter((part) => part !== undefined).join('; ');
+}
+
+function breakerText(breaker: CircuitBreakerOptions | undefined): string | undefined {
+  if (!breaker?.failureRatio) return undefined;
+  const { failureRatio, attemptsMin, windowMs = 0, openMs = 0 } = breaker;
+  const share = `${Math.round(failureRatio * 100)}% of at least ${attemptsMin} attempts`;
+  return `when ${share} fail within ${formatDurationMs(windowMs)}, for ${formatDurationMs(openMs)}`;
 }
