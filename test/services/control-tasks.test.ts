@@ -198,10 +198,13 @@ describe.each(doorNames)('over %s', (doorName) => {
   it('filters by the time of the end, together with pages', async () => {
     const labels = newBatch();
     const ids = await failed(4, labels);
+    // Not so long ago that they would be deleted meanwhile.
+    const begin = Math.floor(Date.now() / 1_000) - 3_600;
     for (const [at, id] of ids.entries()) {
-      await rig.sql`UPDATE task SET finished_time = ${new Date(1_000_000_000_000 + at * 1_000)} WHERE id = ${id}`;
+      await rig.sql`UPDATE task SET finished_time = to_timestamp(${begin + at}) WHERE id = ${id}`;
     }
-    const filter = { labels, finishedAfter: { seconds: 1_000_000_001n }, finishedBefore: { seconds: 1_000_000_003n } };
+    const at = (seconds: number) => ({ seconds: BigInt(begin + seconds) });
+    const filter = { labels, finishedAfter: at(1), finishedBefore: at(3) };
     const first = await door().call(listTasks, { filter, pageSize: 1 }, rig.token('alice'));
     expect(first.tasks.map(({ id }) => id)).toEqual([ids[2]]);
     const { nextPageToken: pageToken } = first;
