@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Client, clientCredentials, createClient, Worker, type WorkerOptions } from '@dstc/sdk';
+import { type Client, clientCredentials, createClient, DstcError, Worker, type WorkerOptions } from '@dstc/sdk';
 import type postgres from 'postgres';
 import { expect } from 'vitest';
 import type { TestIdentityProvider } from '../setup/identity-provider.ts';
@@ -70,8 +70,20 @@ export async function startLoad({ identity, addresses, worker = {}, taskMs }: Lo
 
   async function lane(client: Client, numbers: Iterator<number>): Promise<void> {
     for (let next = numbers.next(); !next.done; next = numbers.next()) {
-      const { id } = await client.submit(type, next.value, { idempotencyKey: `task ${next.value}` });
-      acknowledged.add(id);
+      acknowledged.add(await untilAcknowledged(client, next.value));
+    }
+  }
+
+  /** The client tries again by itself for a while, but an outage may be longer. */
+  async function untilAcknowledged(client: Client, n: number): Promise<string> {
+    for (;;) {
+      try {
+        const { id } = await client.submit(type, n, { idempotencyKey: `task ${n}` });
+        return id;
+      } catch (error) {
+        const isOutage = error instanceof DstcError && ['UNAVAILABLE', 'DEADLINE_EXCEEDED'].includes(error.code);
+        if (!isOutage) throw error;
+      }
     }
   }
 

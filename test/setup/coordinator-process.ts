@@ -9,12 +9,15 @@ const policyFile = fileURLToPath(new URL('../../server/embedded/policy.yaml', im
 /** A coordinator in a process of its own, to be killed and started again on the same ports. */
 export interface CoordinatorProcess {
   readonly grpcAddress: string;
+  readonly httpUrl: string;
   /** Resolves when it serves. */
   readonly start: () => Promise<void>;
   /** Ends it without a chance to tidy up, and resolves when it is gone. */
   readonly kill: () => Promise<void>;
   /** Ends it in order, and resolves with its exit code. */
   readonly terminate: () => Promise<number | null>;
+  /** Asks it to end in order and does not wait. */
+  readonly askToStop: () => void;
 }
 
 export interface CoordinatorProcessOptions {
@@ -22,10 +25,13 @@ export interface CoordinatorProcessOptions {
   readonly issuer: string;
   readonly name: string;
   readonly settings?: Readonly<Record<string, string>>;
+  /** A module that is loaded before the program. */
+  readonly preload?: URL;
 }
 
 export async function coordinatorProcess(options: CoordinatorProcessOptions): Promise<CoordinatorProcess> {
   const [grpcPort, httpPort] = [await freePort(), await freePort()];
+  const preload = options.preload === undefined ? [] : ['--import', options.preload.href];
   let child: ChildProcess | undefined;
 
   async function end(signal: NodeJS.Signals): Promise<number | null> {
@@ -38,14 +44,16 @@ export async function coordinatorProcess(options: CoordinatorProcessOptions): Pr
 
   return {
     grpcAddress: `127.0.0.1:${grpcPort}`,
+    httpUrl: `http://127.0.0.1:${httpPort}`,
     async start() {
-      const started = spawn(process.execPath, ['--conditions=dstc-source', program, 'serve'], {
+      const started = spawn(process.execPath, ['--conditions=dstc-source', ...preload, program, 'serve'], {
         // Over the channel it says that it is ready, and notices when this process is gone.
         stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
         env: {
           PATH: process.env.PATH,
           DATABASE_URL: options.databaseUrl,
-          DSTC_ISSUER: options.issuer,
+          // A file of settings brings its own.
+          ...(options.settings?.DSTC_CONFIG_FILE === undefined ? { DSTC_ISSUER: options.issuer } : {}),
           DSTC_POLICY_FILE: policyFile,
           DSTC_GRPC_ADDRESS: `127.0.0.1:${grpcPort}`,
           DSTC_HTTP_ADDRESS: `127.0.0.1:${httpPort}`,
@@ -63,5 +71,6 @@ export async function coordinatorProcess(options: CoordinatorProcessOptions): Pr
     },
     kill: async () => void (await end('SIGKILL')),
     terminate: () => end('SIGTERM'),
+    askToStop: () => void child?.kill('SIGTERM'),
   };
 }
