@@ -31,14 +31,13 @@ test('Postgres down for 30 s: calls say so in time, the first lease comes within
     await pause(250);
   }
   await world.postgres.start();
-  const [back] = await world.sql<{ at: Date }[]>`SELECT clock_timestamp() AS at`;
   await submitted;
   await load.untilEnded(world.sql, 60_000);
   const [first] = await world.sql<{ seconds: number }[]>`
-    SELECT extract(epoch FROM min(time) - ${back?.at ?? null})::float8 AS seconds FROM task_event
-    WHERE kind = 'leased' AND time > ${back?.at ?? null}`;
-  figure('slowest refusal while Postgres was down', slowestMs / 1_000, 's');
-  figure('from the return of Postgres to the first lease', first?.seconds ?? Number.NaN, 's');
+    SELECT extract(epoch FROM min(time) - pg_postmaster_start_time())::float8 AS seconds FROM task_event
+    WHERE kind = 'leased' AND time > pg_postmaster_start_time()`;
+  figure('slowest refusal while Postgres was down', slowestMs, 'ms');
+  figure('from the start of Postgres, recovery included, to the first lease', first?.seconds ?? Number.NaN, 's');
   const report = await checkHistory(world.sql, load.acknowledged);
   expect(report).toMatchObject({ tasks: 3_000, byState: { SUCCEEDED: 3_000 }, attemptMax: 1 });
   expect(slowestMs).toBeLessThan(2_250);
