@@ -116,6 +116,20 @@ describe('docs/worker-protocol.md', () => {
   );
 });
 
+describe('docs/guarantees.md', () => {
+  const page = read('docs/guarantees.md').replace(/\n/g, ' ');
+  const shown = [...page.matchAll(/\[([^\]]+)\]\(\.\.\/([^)]+\.(?:test|scenario)\.ts)\)/g)]
+    .map(([, title = '', file = '']) => ({ title, file }))
+    // A file as a whole may be called by its first word.
+    .filter(({ title }) => title.includes(' '));
+
+  it('names tests', () => expect(shown.length).toBeGreaterThan(30));
+
+  it.each(shown)('names a test that is there: $title', ({ title, file }) => {
+    expect([`'${title}'`, `\`${title}\``].some((text) => read(file).includes(text))).toBe(true);
+  });
+});
+
 describe('every page', () => {
   const pages = [
     'README.md',
