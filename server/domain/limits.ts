@@ -80,7 +80,8 @@ export const limits = {
   sweepIntervalMs: 1_000,
   sweepBatchMax: 500,
   /** How often it is looked for transactions that stay open, and how long one may. */
-  snapshotLookIntervalMs: 10_000,
+  snapshotLookIntervalMs: 5_000,
+  snapshotSlowsAfterMs: 2_000,
   snapshotAgeMsMax: 30_000,
   snapshotWarningEveryMs: 60_000,
   historyDaysDefault: 90,

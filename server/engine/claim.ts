@@ -18,6 +18,7 @@ import {
   lockDueLimitedTasks,
 } from '../store/limited-tasks.ts';
 import { adoptRunningTasks, spendKeyTokens, spendTokens } from '../store/limited-types.ts';
+import type { QueueStarts } from './queue-starts.ts';
 
 /** A due task that may be leased, as far as limits go. */
 export interface ClaimCandidate extends Candidate {
@@ -59,11 +60,16 @@ const queuesMax = 10_000;
 /** Looking for every single token would cost more than it brings: tokens of this time gather. */
 const gatherMs = 10;
 
+export interface ClaimDeps {
+  readonly database: Database;
+  readonly starts: QueueStarts;
+}
+
 /**
  * A claim is one short transaction: lock what is due, place it, lease what was placed. Types with limits take two or
  * three more statements, and only they.
  */
-export function createClaim({ database }: { readonly database: Database }): Claim {
+export function createClaim({ database, starts }: ClaimDeps): Claim {
   // Where the turns of this node are. Each node has its own: none of them passes over a key.
   const laps = new LRUCache<string, Lap>({ max: queuesMax });
 
@@ -110,7 +116,7 @@ export function createClaim({ database }: { readonly database: Database }): Clai
 
   return async (wants, choose) => {
     const { leased, due, seen } = await database.transaction(async (sql) => {
-      const { due, limited } = await lockDueTasks(sql, wants);
+      const { due, limited } = await lockDueTasks(sql, wants, starts.of(wants));
       const seen = await lockLimited(sql, limited);
       const plain = due.map((task) => ({ ...task, queue: queueOf(task), counted: false }));
       const chosen = choose([...plain, ...candidatesOf(seen)]);
@@ -118,6 +124,7 @@ export function createClaim({ database }: { readonly database: Database }): Clai
       await spend(sql, seen, leased);
       return { leased, due, seen };
     });
+    starts.found(due);
     const ids = new Set<string>(leased.map((task) => task.fence.taskId));
     const nextLooks: NextLook[] = [];
     for (const want of wants) {

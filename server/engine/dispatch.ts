@@ -5,16 +5,14 @@ import { DstcError } from '../domain/errors.ts';
 import { type Fence, parseLeaseId, parseSessionId, parseTaskId } from '../domain/ids.ts';
 import { limits } from '../domain/limits.ts';
 import type { Want } from '../store/allowance.ts';
-import type { Database } from '../store/database.ts';
 import type { LeasedTask, NewLease } from '../store/lease-tasks.ts';
-import { type ClaimCandidate, createClaim, queueOf } from './claim.ts';
+import { type ClaimCandidate, type ClaimDeps, createClaim, queueOf } from './claim.ts';
 import type { Delivery } from './delivery.ts';
 import type { LiveSession } from './live-session.ts';
 import type { TakeBacks } from './take-back.ts';
 import type { Wake } from './wake.ts';
 
-export interface DispatchDeps {
-  readonly database: Database;
+export interface DispatchDeps extends ClaimDeps {
   readonly wake: Wake;
   readonly log: Logger;
   readonly delivery: Delivery;

@@ -11,6 +11,7 @@ import { createDrain, type Drain } from './drain.ts';
 import { createGates, type Gates } from './gates.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
 import { createQueueLimits } from './queue-limits.ts';
+import { createQueueStarts } from './queue-starts.ts';
 import { createReports, type Reports } from './report.ts';
 import { createSessions, type Sessions } from './sessions.ts';
 import { createSnapshotWatch, type SnapshotWatch } from './snapshot-watch.ts';
@@ -89,7 +90,9 @@ export function assembleEngine(
   const circuits = createCircuits({ database, types, wake, log });
   const reports = createReports({ database, types, accepts, progress, circuits, wake, tally, payloadBytesMax });
   const takeBacks = createTakeBacks({ reports, tally, log });
-  const dispatch = createDispatch({ database, wake, log, delivery, takeBacks });
+  const snapshots = createSnapshotWatch({ database, log });
+  const starts = createQueueStarts(snapshots.isSlowing);
+  const dispatch = createDispatch({ database, starts, wake, log, delivery, takeBacks });
   const sessions = createSessions({
     database,
     dispatch,
@@ -119,7 +122,7 @@ export function assembleEngine(
     accepts,
     progress,
     reports,
-    snapshots: createSnapshotWatch({ database, log }),
+    snapshots,
     tally,
     timers: { lateMs: 0 },
   };

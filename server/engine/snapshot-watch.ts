@@ -11,6 +11,8 @@ export interface SnapshotWatch {
   readonly look: () => Promise<void>;
   /** Of the oldest one when last looked at; 0 without any. */
   readonly ageMs: () => number;
+  /** Whether one is old enough for claims to step around what it keeps. */
+  readonly isSlowing: () => boolean;
 }
 
 interface Bounds {
@@ -26,6 +28,7 @@ export function createSnapshotWatch(
   let warnedMs = Number.NEGATIVE_INFINITY;
   return {
     ageMs: () => lastAgeMs,
+    isSlowing: () => lastAgeMs > limits.snapshotSlowsAfterMs,
     async look() {
       const oldest = await deps.database.run((sql) => selectOldestSnapshot(sql));
       lastAgeMs = oldest?.ageMs ?? 0;

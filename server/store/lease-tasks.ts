@@ -24,6 +24,14 @@ export interface LimitedType extends Want {
   readonly adopts: boolean;
 }
 
+/** Nothing of this priority is looked for that became due earlier. */
+export interface QueueStart {
+  readonly namespace: string;
+  readonly type: string;
+  readonly priority: number;
+  readonly fromMs: number;
+}
+
 /**
  * Locks the first due tasks of each type that may be leased and that nobody else is about to lease, apart from types
  * with limits: those are answered by name, and their rows of `limited_type` are locked where they have any, so that what the next statements
@@ -36,6 +44,7 @@ export interface LimitedType extends Want {
 export async function lockDueTasks(
   sql: Sql,
   wants: readonly Want[],
+  starts: readonly QueueStart[] = [],
 ): Promise<{ readonly due: readonly DueTask[]; readonly limited: readonly LimitedType[] }> {
   const rows = await sql<
     ((DueTask & { readonly adopts: null; readonly isOurs: null }) | (LimitedType & { readonly id: null }))[]
@@ -60,7 +69,7 @@ export async function lockDueTasks(
         SELECT id, task.priority, extract(epoch FROM available_time)::float8 * 1000 AS available_ms, attempt FROM task
         WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''
           AND task.priority = level.priority
-          AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now()
+          AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now() ${notBefore(sql, starts)}
         ORDER BY available_time, id
         LIMIT want.tasks_max
         FOR UPDATE SKIP LOCKED
@@ -76,6 +85,19 @@ export async function lockDueTasks(
     else limited.push({ ...row, isOurs: row.isOurs === true });
   }
   return { due, limited };
+}
+
+/** Once for each priority, before its scan. */
+function notBefore(sql: Sql, starts: readonly QueueStart[]) {
+  if (starts.length === 0) return sql``;
+  return sql`AND available_time >= COALESCE((
+    SELECT to_timestamp(start.from_ms / 1000)
+    FROM unnest(
+      ${starts.map((s) => s.namespace)}::text[], ${starts.map((s) => s.type)}::text[],
+      ${starts.map((s) => s.priority)}::int[], ${starts.map((s) => s.fromMs)}::float8[]
+    ) AS start(namespace, type, priority, from_ms)
+    WHERE start.namespace = want.namespace AND start.type = want.type AND start.priority = level.priority
+  ), '-infinity')`;
 }
 
 export interface NewLease {

@@ -4,6 +4,7 @@ import { allocate } from '../../server/domain/allocate.ts';
 import { retentionMsDefault, retryPolicyDefault, runDeadlineMsDefault } from '../../server/domain/limits.ts';
 import type { TypeLimits } from '../../server/domain/type-limits.ts';
 import { type ClaimCandidate, type Claimed, createClaim } from '../../server/engine/claim.ts';
+import { createQueueStarts } from '../../server/engine/queue-starts.ts';
 import { createTaskTypes } from '../../server/engine/task-types.ts';
 import { createWake } from '../../server/engine/wake.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
@@ -80,7 +81,7 @@ export async function startClaimRig({ connections = 8 } = {}): Promise<ClaimRig>
       return new Map(rows.map(({ key, count }) => [key, count]));
     },
     node() {
-      const claimTasks = createClaim({ database });
+      const claimTasks = createClaim({ database, starts: createQueueStarts(() => false) });
       const keys = new Map<string, string>();
 
       async function claim(type: string, tasksMax: number) {

@@ -1,8 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { pino } from 'pino';
 import postgres from 'postgres';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createClaim } from '../../../server/engine/claim.ts';
+import { createQueueStarts } from '../../../server/engine/queue-starts.ts';
+import { createSnapshotWatch } from '../../../server/engine/snapshot-watch.ts';
 import { openDatabase } from '../../../server/store/database.ts';
-import { lockDueTasks } from '../../../server/store/lease-tasks.ts';
 import { checkHistory } from '../../setup/check-history.ts';
 import type { CoordinatorProcess } from '../../setup/coordinator-process.ts';
 import type { Load } from '../load.ts';
@@ -27,18 +30,19 @@ async function under<Result>(load: Load, work: () => Promise<Result>): Promise<R
   return working;
 }
 
-/** How long the claim's look at the queue takes beside the load, again and again: its median in ms. */
+/** How long a claim beside those of the node takes, again and again, when it leases nothing: its median in ms. */
 async function claimMs(): Promise<number> {
   const database = openDatabase({ url: world.postgres.url, connections: 1, applicationName: 'probe' });
+  const watch = createSnapshotWatch({ database, log: pino({ level: 'silent' }) });
+  const claim = createClaim({ database, starts: createQueueStarts(watch.isSlowing) });
   const tookMs: number[] = [];
   const untilMs = performance.now() + probeMs;
   try {
+    await watch.look();
     while (performance.now() < untilMs) {
-      await database.transaction(async (sql) => {
-        const startedMs = performance.now();
-        await lockDueTasks(sql, [{ namespace: 'default', type: 'work', tasksMax: 50 }]);
-        tookMs.push(performance.now() - startedMs);
-      });
+      const startedMs = performance.now();
+      await claim([{ namespace: 'default', type: 'work', tasksMax: 50 }], () => []);
+      tookMs.push(performance.now() - startedMs);
       await pause(50);
     }
   } finally {
@@ -71,11 +75,7 @@ test('a snapshot held open for a minute at load: the claim takes less than three
   const ageS = await snapshotAgeS(node);
   await forgotten.end();
   const { count } = (await world.sql<{ count: number }[]>`SELECT count(*)::int FROM task`)[0] ?? { count: 0 };
-  figure(
-    `median of the claim's look, at ${Math.round(count / ((heldMs + probeMs + 5_000) / 1_000))} tasks/s`,
-    usualMs,
-    'ms',
-  );
+  figure(`median of a claim, at ${Math.round(count / ((heldMs + probeMs + 5_000) / 1_000))} tasks/s`, usualMs, 'ms');
   figure(
     `the same after a snapshot was held for ${(heldMs - probeMs) / 1_000} to ${heldMs / 1_000} s`,
     heldClaimMs,
