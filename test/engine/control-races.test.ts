@@ -61,7 +61,8 @@ test('a redrive and the end of the retention at the same moment: a task is redri
   const left = await rig.sql<{ id: string; key: string | null; state: string }[]>`
     SELECT task.id, key, state FROM task LEFT JOIN idempotency_key ON task_id = task.id WHERE type = ${type}`;
   const redriven = ids.filter((_, at) => answers[at] === 'redriven');
-  expect(new Set(answers)).toEqual(new Set(redriven.length === 100 ? ['redriven'] : ['redriven', 'TASK_NOT_FOUND']));
+  // Either may win all of them; test/races takes both orders on purpose.
+  expect(answers.filter((answer) => answer !== 'redriven' && answer !== 'TASK_NOT_FOUND')).toEqual([]);
   expect(new Set(left.map(({ id }) => id))).toEqual(new Set(redriven));
   expect(left.every(({ key, state }) => key !== null && state === 'PENDING')).toBe(true);
   const keys = await rig.sql`SELECT FROM idempotency_key WHERE key LIKE ${`${type}-%`}`;
