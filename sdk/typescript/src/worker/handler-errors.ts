@@ -18,7 +18,7 @@ export class PermanentError extends HandlerError {
   readonly kind = FailureKind.PERMANENT;
 }
 
-/** No task of this type can succeed at present: the task fails. */
+/** No task of this type can succeed at present: the task fails, and the type's circuit opens. */
 export class FatalError extends HandlerError {
   readonly kind = FailureKind.FATAL;
 }
