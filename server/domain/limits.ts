@@ -15,7 +15,7 @@ export const limits = {
   awaitTaskMsDefault: 20_000,
   awaitTaskMarginMs: 250,
   streamWriteDeadlineMs: 10_000,
-  streamBufferBytesMax: 4 * 1024 * 1024,
+  streamBufferBytesMax: 512 * 1024,
   /** Reports of one stream that may wait for their commit before the stream is read no further. */
   unsettledReportsMax: 2_000,
   unsettledBytesMax: 8 * 1024 * 1024,

@@ -38,6 +38,8 @@ export interface RawWorker {
   readonly ended: Promise<StreamEnd>;
   /** Says that nothing more comes, and waits for the end. */
   readonly goodbye: () => Promise<StreamEnd>;
+  /** Reads nothing any more, and keeps the connection. */
+  readonly stall: () => void;
   /** Ends the connection without a word. */
   readonly cut: () => void;
 }
@@ -145,6 +147,7 @@ export function openRawWorker({ address, token, ca, hello, answersPings = true }
       call.end();
       return end.promise;
     },
+    stall: () => void call.pause(),
     cut() {
       call.cancel();
       client.close();
