@@ -69,6 +69,8 @@ export const limits = {
   /** Items waiting for a group commit before callers are turned away. */
   groupCommitQueueMax: 20_000,
   claimBatchMax: 500,
+  /** Tasks of a type that its status counts. */
+  statusCountMax: 10_000,
 
   /** A statement takes at most this long on the server; the node gives up a connection one second later. */
   statementMsMax: 5_000,

@@ -71,6 +71,26 @@ describe.each(doorNames)('over %s', (doorName) => {
     expect(task).toMatchObject({ priority: 0, attemptsMax: 7 });
   });
 
+  it('keeps limits, with their defaults filled in, and tells how the queue stands', async () => {
+    const limits = {
+      key: { source: { case: 'label', value: 'tenant' } },
+      concurrencyMax: 7,
+      concurrencyPerKeyMax: 2,
+      rate: { tasks: 5 },
+      ratePerKey: { tasks: 1, interval: { seconds: 60n }, burst: 3 },
+      queueMax: 100,
+    };
+    const applied = await apply({ name: name('limited'), limits });
+    expect(applied?.limits).toMatchObject({ ...limits, rate: { tasks: 5, interval: { seconds: 1n }, burst: 5 } });
+    const labels = { tenant: 'acme' };
+    const { task } = await door().call(submitTask, { type: name('limited'), labels }, rig.token('root'));
+    expect(task?.limitKey).toBe('acme');
+    const { taskType } = await door().call(getTaskType, { name: name('limited') }, rig.token('root'));
+    expect(taskType?.limits).toEqual(applied?.limits);
+    expect(taskType?.status).toMatchObject({ waiting: 1, waitingIsMore: false, running: 0, tokens: 5 });
+    expect((await apply({ name: name('limited') }))?.limits).toBeUndefined();
+  });
+
   it('replaces the whole type, with a new etag and the first create_time', async () => {
     const first = await apply({ name: name('replaced'), description: 'first', priority: 9 });
     const second = await apply({ name: name('replaced') });

@@ -1,4 +1,4 @@
-import type { TaskTypeDefinition } from '@dstc/sdk';
+import type { LimitOptions, TaskTypeDefinition } from '@dstc/sdk';
 import { parseAllDocuments } from 'yaml';
 import { parseDurationMs } from './duration.ts';
 import { UsageError } from './exit.ts';
@@ -32,6 +32,23 @@ function typeOf(file: string, value: unknown): TaskTypeDefinition {
     ...('circuitBreaker' in known && {
       circuitBreaker: part(file, `${name}.circuitBreaker`, known.circuitBreaker, breakerFields),
     }),
+    ...('limits' in known && { limits: limitsOf(file, `${name}.limits`, known.limits) }),
+  };
+}
+
+function limitsOf(file: string, path: string, value: unknown): LimitOptions {
+  const known = part(file, path, value, limitFields);
+  const rate = (field: 'rate' | 'ratePerKey') => {
+    if (!(field in known)) return undefined;
+    const { tasks, ...rest } = part(file, `${path}.${field}`, known[field], rateFields);
+    if (typeof tasks !== 'number') throw new UsageError(`${file}: ${path}.${field}.tasks: every rate needs it`);
+    return { tasks, ...rest };
+  };
+  return {
+    ...known,
+    ...('key' in known && { key: part(file, `${path}.key`, known.key, keyFields) }),
+    ...('rate' in known && { rate: rate('rate') }),
+    ...('ratePerKey' in known && { ratePerKey: rate('ratePerKey') }),
   };
 }
 
@@ -45,6 +62,7 @@ const typeFields: Fields = {
   outputSchema: 'object',
   retry: 'object',
   deadlines: 'object',
+  limits: 'object',
   priority: 'number',
   retentionMs: 'number',
   circuitBreaker: 'object',
@@ -69,6 +87,16 @@ const breakerFields: Fields = {
   openMs: 'number',
   probes: 'number',
 };
+const limitFields: Fields = {
+  key: 'object',
+  concurrencyMax: 'number',
+  concurrencyPerKeyMax: 'number',
+  rate: 'object',
+  ratePerKey: 'object',
+  queueMax: 'number',
+};
+const keyFields: Fields = { label: 'text', inputPointer: 'text' };
+const rateFields: Fields = { tasks: 'number', intervalMs: 'number', burst: 'number' };
 const deadlineFields: Fields = {
   startMs: 'number',
   deliveryMs: 'number',
@@ -118,7 +146,7 @@ function isKind(kind: Exclude<Kind, 'ignored'>, value: unknown): boolean {
 }
 
 const durationFields: ReadonlySet<string> = new Set([
-  ...['initialDelay', 'delayMax', 'retention', 'window', 'open'],
+  ...['initialDelay', 'delayMax', 'retention', 'interval'],
   ...['start', 'delivery', 'heartbeat', 'run', 'total'],
   ...['window', 'open'],
 ]);

@@ -21,6 +21,7 @@ export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
 export { DstcError, isReason, TaskCancelledError, TaskFailedError } from './errors.ts';
 export type { IdentityProviderOptions } from './identity-provider.ts';
 export { CredentialsError } from './identity-provider.ts';
+export type { LimitKeyOptions, LimitOptions, RateOptions } from './limits.ts';
 export type { Namespace, Namespaces } from './namespaces.ts';
 export type { Pause, PauseOptions } from './pause-state.ts';
 export type { BinaryPayload, JsonValue } from './payload.ts';

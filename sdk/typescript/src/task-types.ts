@@ -21,6 +21,7 @@ import {
   circuitBreakerOptionsOf,
   circuitStatusOf,
 } from './circuit.ts';
+import { type LimitOptions, limitOptionsOf, limitsInit } from './limits.ts';
 import { type Pause, type PauseOptions, pauseOf } from './pause-state.ts';
 import {
   type DeadlineOptions,
@@ -42,6 +43,7 @@ export interface TaskTypeDefinition {
   readonly outputSchema?: JsonObject | undefined;
   readonly retry?: RetryOptions | undefined;
   readonly deadlines?: DeadlineOptions | undefined;
+  readonly limits?: LimitOptions | undefined;
   /** 0 to 9, for tasks that bring none. */
   readonly priority?: number | undefined;
   /** How long ended tasks are kept. */
@@ -63,6 +65,11 @@ export interface TaskType extends TaskTypeDefinition {
 
 /** How a task type stands at the moment of the answer. */
 export interface TaskTypeStatus {
+  /** Tasks that wait and that run, counted up to 10,000; zero in lists, where they are not counted. */
+  readonly waiting: number;
+  readonly running: number;
+  /** Leases that its rate allows at this moment; undefined without a rate. */
+  readonly tokens: number | undefined;
   /** Set while it is paused. */
   readonly pause: Pause | undefined;
   /** Set while its whole namespace is. */
@@ -132,7 +139,8 @@ export function createTaskTypes(caller: Caller, namespace: string): TaskTypes {
 }
 
 function contractOf(namespace: string, definition: TaskTypeDefinition): ContractTaskType {
-  const { name, description, inputSchema, outputSchema, retry, deadlines, priority, retentionMs, etag } = definition;
+  const { name, description, inputSchema, outputSchema, retry, deadlines, limits, priority, retentionMs, etag } =
+    definition;
   const { circuitBreaker } = definition;
   return create(TaskTypeSchema, {
     namespace,
@@ -142,6 +150,7 @@ function contractOf(namespace: string, definition: TaskTypeDefinition): Contract
     ...(outputSchema !== undefined && { outputSchema }),
     ...(retry !== undefined && { retryPolicy: retryPolicyInit(retry) }),
     ...(deadlines !== undefined && { deadlines: deadlinesInit(deadlines) }),
+    ...(limits !== undefined && { limits: limitsInit(limits) }),
     ...(priority !== undefined && { priority }),
     ...(retentionMs !== undefined && { retention: durationFromMs(retentionMs) }),
     ...(circuitBreaker !== undefined && { circuitBreaker: circuitBreakerInit(circuitBreaker) }),
@@ -159,6 +168,7 @@ function taskTypeOf(type: ContractTaskType | undefined): TaskType {
     outputSchema: type.outputSchema,
     retry: type.retryPolicy && retryOptionsOf(type.retryPolicy),
     deadlines: type.deadlines && deadlineOptionsOf(type.deadlines),
+    limits: type.limits && limitOptionsOf(type.limits),
     priority: type.priority,
     retentionMs: type.retention && durationMs(type.retention),
     circuitBreaker: type.circuitBreaker && circuitBreakerOptionsOf(type.circuitBreaker),
@@ -166,6 +176,9 @@ function taskTypeOf(type: ContractTaskType | undefined): TaskType {
     createTime: dateOf(type.createTime),
     updateTime: dateOf(type.updateTime),
     status: {
+      waiting: type.status?.waiting ?? 0,
+      running: type.status?.running ?? 0,
+      tokens: type.status?.tokens,
       pause: pauseOf(type.status?.pause),
       namespacePause: pauseOf(type.status?.namespacePause),
       circuit: circuitStatusOf(type.status?.circuit),

@@ -61,6 +61,8 @@ export interface Task {
   /** The sequence of its last event; grows with every change. */
   readonly eventSequence: number;
   readonly creator: string;
+  /** Whose turns and limits it counts for; empty without a key. */
+  readonly limitKey: string;
   /** Not started until it is resumed. */
   readonly paused: boolean;
   /** What failures of one cause have in common; empty without a failure. */
@@ -130,6 +132,7 @@ export function taskOf(task: ContractTask): Task {
     cancelRequested: task.cancelRequested,
     eventSequence: task.eventSequence,
     creator: task.creator,
+    limitKey: task.limitKey,
     paused: task.paused,
     errorFingerprint: task.errorFingerprint,
     discarded: task.discarded,

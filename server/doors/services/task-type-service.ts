@@ -7,6 +7,7 @@ import type { GateChange, Gates } from '../../engine/gates.ts';
 import type { TaskTypes } from '../../engine/task-types.ts';
 import type { Database } from '../../store/database.ts';
 import { selectGates } from '../../store/gates.ts';
+import { type QueueStatus, selectQueueStatus } from '../../store/queue-status.ts';
 import { selectTaskType, selectTaskTypePage, type TaskTypeRow } from '../../store/task-types.ts';
 import { callerOf } from '../context.ts';
 import { setCircuitOf } from '../convert/circuit.ts';
@@ -33,7 +34,11 @@ export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof T
     async getTaskType(request, context) {
       const namespace = namespaceOf(request);
       if (!callerOf(context).may('read', namespace, request.name)) throw taskTypeNotFound(request.name);
-      return { taskType: await read(deps, namespace, request.name) };
+      const { name: type } = request;
+      const queue = deps.database.query((orm) => selectQueueStatus(orm, { namespace, type }, limits.statusCountMax));
+      // Whichever fails first is the answer.
+      const [row, status] = await Promise.all([typeRow(deps, namespace, type), queue]);
+      return { taskType: await described(deps, row, status) };
     },
 
     async listTaskTypes(request, context) {
@@ -91,13 +96,17 @@ function permittedChange(
 }
 
 async function read(deps: TaskTypeServiceDeps, namespace: string, name: string): Promise<TaskType> {
-  const row = await deps.database.query((orm) => selectTaskType(orm, namespace, name));
-  if (row === undefined || row.deleteTime !== null) throw taskTypeNotFound(name);
-  return described(deps, row);
+  return described(deps, await typeRow(deps, namespace, name));
 }
 
-async function described(deps: TaskTypeServiceDeps, row: TaskTypeRow): Promise<TaskType> {
-  const [taskType] = await withStatus(deps, row.namespace, [row]);
+async function typeRow({ database }: TaskTypeServiceDeps, namespace: string, name: string): Promise<TaskTypeRow> {
+  const row = await database.query((orm) => selectTaskType(orm, namespace, name));
+  if (row === undefined || row.deleteTime !== null) throw taskTypeNotFound(name);
+  return row;
+}
+
+async function described(deps: TaskTypeServiceDeps, row: TaskTypeRow, queue?: QueueStatus): Promise<TaskType> {
+  const [taskType] = await withStatus(deps, row.namespace, [row], queue);
   if (taskType === undefined) throw new Error('one task type became none');
   return taskType;
 }
@@ -107,9 +116,16 @@ async function withStatus(
   { database }: TaskTypeServiceDeps,
   namespace: string,
   rows: readonly TaskTypeRow[],
+  queue?: QueueStatus,
 ): Promise<TaskType[]> {
   const names = rows.map((row) => row.name);
   const gates = await database.query((orm) => selectGates(orm, namespace, names));
   const gateOf = new Map(gates.map((gate) => [gate.type, gate]));
-  return rows.map((row) => toTaskType(row, { gate: gateOf.get(row.name), namespaceGate: gateOf.get('') }));
+  return rows.map((row) =>
+    toTaskType(row, {
+      gate: gateOf.get(row.name),
+      namespaceGate: gateOf.get(''),
+      ...(queue !== undefined && { queue }),
+    }),
+  );
 }

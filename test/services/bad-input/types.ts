@@ -1,6 +1,7 @@
 import type { DescMessage, DescMethodUnary, JsonObject, MessageInitShape } from '@bufbuild/protobuf';
 import { type CircuitBreakerSchema, CircuitMode } from '@dstc/contract/dstc/v1/circuit_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
+import type { TaskTypeLimitsSchema } from '@dstc/contract/dstc/v1/task_type_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { badCall, controlMethods, fieldInvalid, noTask } from './bad-call.ts';
 
@@ -18,6 +19,22 @@ const schemas: readonly [string, JsonObject][] = [
   ['is asynchronous', { $async: true, type: 'object' }],
   ['is large', { enum: Array.from({ length: 60_000 }, (_, at) => `value ${at}`) }],
 ];
+const limits: readonly [string, MessageInitShape<typeof TaskTypeLimitsSchema>, string][] = [
+  ['have no key for a limit per key', { concurrencyPerKeyMax: 1 }, 'key'],
+  ['have no key for a rate per key', { ratePerKey: { tasks: 1 } }, 'key'],
+  ['have a key of nothing', { key: {} }, 'key.source'],
+  ['have a key of a bad label', { key: { source: { case: 'label', value: 'a b' } } }, 'key.label'],
+  ['have a pointer without a slash', { key: { source: { case: 'inputPointer', value: 'a' } } }, 'key.input_pointer'],
+  [
+    'have a pointer with a wild tilde',
+    { key: { source: { case: 'inputPointer', value: '/a~2' } } },
+    'key.input_pointer',
+  ],
+  ['are negative', { concurrencyMax: -1 }, 'concurrency_max'],
+  ['are too large', { queueMax: 2_000_000_000 }, 'queue_max'],
+  ['have a rate of nothing', { rate: { tasks: 0 } }, 'rate.tasks'],
+  ['have a rate in no time', { rate: { tasks: 1, interval: {} } }, 'rate.interval'],
+];
 export const applications = [
   ...schemas.flatMap(([title, schema]) =>
     (['inputSchema', 'outputSchema'] as const).map((which) =>
@@ -28,6 +45,14 @@ export const applications = [
         expected: fieldInvalid(which === 'inputSchema' ? 'task_type.input_schema' : 'task_type.output_schema'),
       }),
     ),
+  ),
+  ...limits.map(([title, given, field]) =>
+    badCall({
+      title: `a task type with limits that ${title}`,
+      method: applyTaskType,
+      request: { taskType: { name: 'a.bad', limits: given } },
+      expected: fieldInvalid(`task_type.limits.${field}`),
+    }),
   ),
   badCall({ title: 'no task type at all', method: applyTaskType, request: {}, expected: fieldInvalid('task_type') }),
   ...['another', 'a\u0000b', "' OR 1=1"].map((etag) =>

@@ -289,7 +289,7 @@ export declare type TaskTypeStatus = Message<"dstc.v1.TaskTypeStatus"> & {
   waitingIsMore: boolean;
 
   /**
-   * Tasks that run, counted up to 10,000 or `concurrency_max` when that is more.
+   * Tasks that run, counted up to 10,000.
    *
    * @generated from field: int32 running = 3;
    */

@@ -42,6 +42,12 @@ const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext
   outputSchema: { type: object }
   retry: { attemptsMax: 5, initialDelay: 1s, multiplier: 2, delayMax: 10m, nonRetryableCodes: [BAD_ADDRESS] }
   deadlines: { start: 1h, delivery: 3s, heartbeat: 10s, run: 30s, total: 2h }
+  limits:                                           # over all workers and nodes
+    key: { label: tenant }                          # or { inputPointer: /customer/id }: tasks of different keys take turns
+    concurrencyMax: 20                              # tasks that may run at the same time, and of one key:
+    concurrencyPerKeyMax: 2
+    rate: { tasks: 100, interval: 1s, burst: 20 }   # tasks given out; ratePerKey for one key
+    queueMax: 10000                                 # tasks that may wait
   priority: 4                                       # 0 to 9
   retention: 30d
   circuitBreaker: { failureRatio: 0.5, attemptsMin: 20, window: 1m, open: 30s, probes: 1 }

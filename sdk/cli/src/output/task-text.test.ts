@@ -25,6 +25,7 @@ const task: Task = {
   progress: undefined,
   cancelRequested: false,
   eventSequence: 5,
+  limitKey: '',
   creator: 'producer',
   paused: false,
   errorFingerprint: '',

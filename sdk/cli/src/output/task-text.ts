@@ -17,6 +17,7 @@ export function taskText(colors: Colors, task: Task, now: Date): string {
     ['priority', String(task.priority)],
     ['labels', labels.length === 0 ? undefined : labels.join(' ')],
     ['key', task.idempotencyKey === '' ? undefined : task.idempotencyKey],
+    ['turns and limits of', task.limitKey === '' ? undefined : task.limitKey],
     ['submitted', `${timeText(task.createTime, now)} by ${task.creator}`],
     ['available', isLater(task.availableTime, now) ? timeText(task.availableTime, now) : undefined],
     ['started', task.startedTime && timeText(task.startedTime, now)],

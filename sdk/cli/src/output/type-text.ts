@@ -1,4 +1,11 @@
-import type { CircuitBreakerOptions, CircuitState, CircuitStatus, TaskType } from '@dstc/sdk';
+import type {
+  CircuitBreakerOptions,
+  CircuitState,
+  CircuitStatus,
+  LimitOptions,
+  RateOptions,
+  TaskType,
+} from '@dstc/sdk';
 import { formatDurationMs } from '../duration.ts';
 import { pauseText } from './pause-text.ts';
 import { formatFields, formatTable } from './table.ts';
@@ -29,6 +36,8 @@ export function typeText(type: TaskType): string {
     ['paused', pauseText(type.status.pause)],
     ['namespace paused', pauseText(type.status.namespacePause)],
     ['circuit', circuitText(type.status.circuit)],
+    ['waiting', counted(type.status.waiting)],
+    ['running', counted(type.status.running)],
     ['priority', type.priority === undefined ? undefined : String(type.priority)],
     ['attempts', retry.attemptsMax === undefined ? undefined : String(retry.attemptsMax)],
     ['first wait', duration(retry.initialDelayMs)],
@@ -39,6 +48,7 @@ export function typeText(type: TaskType): string {
     ['progress within', duration(deadlines.heartbeatMs)],
     ['run within', duration(deadlines.runMs)],
     ['end within', duration(deadlines.totalMs)],
+    ...limitLines(type.limits),
     ['kept for', duration(type.retentionMs)],
     ['circuit opens', breakerText(type.circuitBreaker)],
     ['etag', type.etag],
@@ -47,6 +57,31 @@ export function typeText(type: TaskType): string {
     ['input schema', type.inputSchema && JSON.stringify(type.inputSchema)],
     ['output schema', type.outputSchema && JSON.stringify(type.outputSchema)],
   ]);
+}
+
+function limitLines({ key, ...limits }: LimitOptions = {}): [string, string | undefined][] {
+  const number = (value: number | undefined) => (value === undefined ? undefined : String(value));
+  return [
+    ['turns by', key && (key.label === undefined ? `input ${key.inputPointer}` : `label ${key.label}`)],
+    ['run at once', number(limits.concurrencyMax)],
+    ['run at once per key', number(limits.concurrencyPerKeyMax)],
+    ['rate', rateText(limits.rate)],
+    ['rate per key', rateText(limits.ratePerKey)],
+    ['may wait', number(limits.queueMax)],
+  ];
+}
+
+function rateText(rate: RateOptions | undefined): string | undefined {
+  if (rate === undefined) return undefined;
+  const { tasks, intervalMs = 1_000, burst = tasks } = rate;
+  return `${tasks} in ${formatDurationMs(intervalMs)}, ${burst} at once`;
+}
+
+/** The coordinator counts this far. */
+const countMax = 10_000;
+
+function counted(count: number): string {
+  return count >= countMax ? `${countMax} or more` : String(count);
 }
 
 /** What keeps its tasks from being leased, as one word. */
