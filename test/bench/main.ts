@@ -3,6 +3,7 @@ import { type Figure, figuresOf, requireMeasured, type Sample, us } from './figu
 import { measureIdle } from './measure/idle.ts';
 import { measureLatency } from './measure/latency.ts';
 import { measureLifecycle } from './measure/lifecycle.ts';
+import { measureLimits } from './measure/limits.ts';
 import type { Measure, Subject } from './measure/measure.ts';
 import { measureSubmit } from './measure/submit.ts';
 import { type BenchOptions, type FigureKey, parseOptions, usage } from './options.ts';
@@ -10,11 +11,12 @@ import { tableOf } from './table.ts';
 import { startWorld, type World } from './world.ts';
 
 /** What is measured for each key, and on whom. */
-const measures: Readonly<Record<FigureKey, { readonly measure: Measure; readonly peers: readonly Subject[] }>> = {
-  d: { measure: measureIdle, peers: [] },
-  c: { measure: measureLatency, peers: ['graphile-worker'] },
-  a: { measure: measureSubmit, peers: ['graphile-worker'] },
-  b: { measure: measureLifecycle, peers: ['graphile-worker', 'graphile-worker, local queue'] },
+const measures: Readonly<Record<FigureKey, { readonly measure: Measure; readonly compared: readonly Subject[] }>> = {
+  d: { measure: measureIdle, compared: [] },
+  c: { measure: measureLatency, compared: ['graphile-worker'] },
+  a: { measure: measureSubmit, compared: ['graphile-worker'] },
+  e: { measure: measureLimits, compared: ['dstc, concurrency', 'dstc, key', 'dstc, rate', 'dstc, all per key'] },
+  b: { measure: measureLifecycle, compared: ['graphile-worker', 'graphile-worker, local queue'] },
 };
 
 async function main(options: BenchOptions): Promise<void> {
@@ -41,8 +43,9 @@ async function measureAll(world: World, options: BenchOptions): Promise<Sample[]
   for (let run = 1; run <= options.runs; run += 1) {
     for (const key of Object.keys(measures) as FigureKey[]) {
       if (!options.only.has(key)) continue;
-      const { measure, peers } = measures[key];
-      for (const subject of [us, ...(options.peer ? peers : [])] as Subject[]) {
+      const { measure, compared } = measures[key];
+      for (const subject of [us, ...compared] as Subject[]) {
+        if (!options.peer && !subject.startsWith(us)) continue;
         await world.settle();
         const measured = await measure({ world, subject, seconds: options.seconds });
         samples.push(...measured);

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { clientCredentials, createClient } from '@dstc/sdk';
+import { clientCredentials, createClient, type TaskTypeDefinition } from '@dstc/sdk';
 import postgres from 'postgres';
 import { startEmbeddedPostgres } from '../../server/embedded/postgres.ts';
 import { databaseUrl } from '../setup/database-url.ts';
@@ -38,6 +38,26 @@ export interface World {
 export const submitType = 'bench.submit';
 export const lifecycleType = 'bench.lifecycle';
 export const latencyType = 'bench.latency';
+
+const plenty = 1_000_000;
+const key = { label: 'tenant' };
+/** Limits that are kept and never reached, by what they are about. */
+export const limitedTypes = {
+  concurrency: { name: 'bench.concurrency', limits: { concurrencyMax: 100_000 } },
+  key: { name: 'bench.key', limits: { key } },
+  rate: { name: 'bench.rate', limits: { rate: { tasks: plenty } } },
+  perKey: {
+    name: 'bench.per-key',
+    limits: {
+      key,
+      concurrencyMax: 100_000,
+      concurrencyPerKeyMax: 100_000,
+      ratePerKey: { tasks: plenty },
+      queueMax: plenty,
+    },
+  },
+} as const satisfies Record<string, TaskTypeDefinition>;
+export type LimitKind = keyof typeof limitedTypes;
 
 const policyFile = fileURLToPath(new URL('../../server/embedded/policy.yaml', import.meta.url));
 const mainFile = new URL('../../server/main.ts', import.meta.url);
@@ -140,6 +160,7 @@ async function applyTypes(
   const client = createClient({ address, credentials: clientCredentials({ issuer, ...operator }) });
   try {
     for (const name of [submitType, lifecycleType, latencyType]) await client.types.apply({ name });
+    for (const type of Object.values(limitedTypes)) await client.types.apply(type);
   } finally {
     client.close();
   }

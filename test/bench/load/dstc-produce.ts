@@ -5,7 +5,8 @@ import { runLoad, settings } from './parent.ts';
 import { produce } from './produce.ts';
 
 // A batch producer with the TypeScript SDK: SubmitTasks, each task with an idempotency key.
-const { seconds, taskType } = settings();
+const { seconds, taskType, keys } = settings();
+let number = 0;
 const client = createClient(accessFor('producer'));
 
 runLoad(async () => {
@@ -17,6 +18,12 @@ runLoad(async () => {
 });
 
 async function submit(size: number): Promise<void> {
-  const results = await client.submitMany(Array.from({ length: size }, () => ({ type: taskType, input: input() })));
+  const results = await client.submitMany(Array.from({ length: size }, submission));
   for (const result of results) if (!result.ok) throw result.error;
+}
+
+function submission() {
+  number += 1;
+  const labels = keys === undefined ? {} : { labels: { tenant: `tenant-${number % keys}` } };
+  return { type: taskType, input: input(), ...labels };
 }

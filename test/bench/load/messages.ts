@@ -6,6 +6,8 @@ export interface LoadSettings {
   readonly taskType: string;
   /** Of a worker of the peer: whether it keeps a local queue. */
   readonly localQueue?: boolean;
+  /** Of a producer: how many tenants its tasks belong to, in turn; none when it is left out. */
+  readonly keys?: number;
 }
 
 /** From the load. */

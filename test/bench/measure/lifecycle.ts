@@ -1,6 +1,7 @@
 import type { Sample } from '../figures.ts';
+import type { LoadSettings } from '../load/messages.ts';
 import { lifecycleType, type World } from '../world.ts';
-import { type Load, withLoad } from './load.ts';
+import { type Load, type LoadName, withLoad } from './load.ts';
 import type { Measure } from './measure.ts';
 import { cpuDuring } from './use.ts';
 
@@ -16,15 +17,9 @@ export const measureLifecycle: Measure = async ({ world, subject, seconds }) => 
     taskType: lifecycleType,
     localQueue: subject === 'graphile-worker, local queue',
   };
-  const endedBefore = ours ? await endedTasks(world) : 0;
-  const { result, cpuMicroseconds } = await withLoad(world, ours ? 'dstc-work' : 'peer-work', settings, (worker) =>
-    withLoad(world, ours ? 'dstc-produce' : 'peer-produce', settings, (producer) =>
-      cpuDuring(world, () => runToTheEnd(producer, worker)),
-    ),
-  );
-  const { count } = result;
-  const ended = ours ? (await endedTasks(world)) - endedBefore : count;
-  if (ended !== count) throw new Error(`${count} tasks were submitted and ${ended} ended well`);
+  const { count, result, cpuMicroseconds } = ours
+    ? await runLifecycle(world, settings)
+    : await produceAndWork(world, settings, ['peer-produce', 'peer-work']);
 
   const figure = 'lifecycle';
   const samples: Sample[] = [{ figure, unit: 'tasks/s', subject, value: count / result.seconds, target: '>= 4,000' }];
@@ -32,6 +27,32 @@ export const measureLifecycle: Measure = async ({ world, subject, seconds }) => 
     samples.push({ figure: 'lifecycle, coordinator', unit: 'µs CPU each', subject, value: cpuMicroseconds / count });
   return samples;
 };
+
+/** With DSTC; every task must have ended well. */
+export async function runLifecycle(world: World, settings: LoadSettings): Promise<Lifecycle> {
+  const endedBefore = await endedTasks(world, settings.taskType);
+  const lifecycle = await produceAndWork(world, settings, ['dstc-produce', 'dstc-work']);
+  const ended = (await endedTasks(world, settings.taskType)) - endedBefore;
+  if (ended !== lifecycle.count) throw new Error(`${lifecycle.count} tasks were submitted and ${ended} ended well`);
+  return lifecycle;
+}
+
+interface Lifecycle {
+  readonly count: number;
+  readonly result: { readonly seconds: number };
+  readonly cpuMicroseconds: number;
+}
+
+async function produceAndWork(
+  world: World,
+  settings: LoadSettings,
+  [produce, work]: readonly [LoadName, LoadName],
+): Promise<Lifecycle> {
+  const { result, cpuMicroseconds } = await withLoad(world, work, settings, (worker) =>
+    withLoad(world, produce, settings, (producer) => cpuDuring(world, () => runToTheEnd(producer, worker))),
+  );
+  return { count: result.count, result, cpuMicroseconds };
+}
 
 async function runToTheEnd(producer: Load, worker: Load): Promise<{ count: number; seconds: number }> {
   const startMs = performance.now();
@@ -44,8 +65,8 @@ async function runToTheEnd(producer: Load, worker: Load): Promise<{ count: numbe
   return { count, seconds: (performance.now() - startMs) / 1_000 };
 }
 
-async function endedTasks({ sql }: World): Promise<number> {
+async function endedTasks({ sql }: World, type: string): Promise<number> {
   const [row] = await sql<{ count: number }[]>`
-    SELECT count(*)::int AS count FROM task WHERE type = ${lifecycleType} AND state = 'SUCCEEDED'`;
+    SELECT count(*)::int AS count FROM task WHERE type = ${type} AND state = 'SUCCEEDED'`;
   return row?.count ?? Number.NaN;
 }
