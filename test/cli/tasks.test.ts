@@ -152,7 +152,7 @@ test('cancels a task; waiting for it then fails', async () => {
   expect((await run(['task', 'history', id])).stdout).toMatch(/CANCELLED .* no need$/m);
 });
 
-test('pauses, resumes and skips a task', async () => {
+test('pauses, resumes and skips a task', { timeout: 120_000 }, async () => {
   const { id } = await json<Task>('task', 'submit', 'idle');
   expect(await json('task', 'pause', id, '--reason', 'not yet')).toMatchObject([
     { id, state: 'PENDING', paused: true },
@@ -166,7 +166,9 @@ test('pauses, resumes and skips a task', async () => {
   });
 });
 
-test('groups dead letters, redrives some of them with another input, and discards the others', async () => {
+test('groups dead letters, redrives some of them with another input, and discards the others', {
+  timeout: 120_000,
+}, async () => {
   const worker = new Worker({ address: coordinator.grpcAddress, credentials: coordinator.credentials('worker') });
   worker.handle('count', (text: string) => {
     if (text.startsWith('bad')) throw new PermanentError('BAD_WORD', `"${text}" is bad`);
@@ -196,7 +198,7 @@ test('groups dead letters, redrives some of them with another input, and discard
   await worker.stop();
 });
 
-test('steers all tasks that match, and none by accident', async () => {
+test('steers all tasks that match, and none by accident', { timeout: 120_000 }, async () => {
   for (const part of ['a', 'b', 'b']) await json('task', 'submit', 'idle', '--label', `part=${part}`, '--delay', '1h');
   expect(await json('task', 'cancel', '--label', 'part in (b, c)')).toMatchObject({ matched: 2, changed: 2 });
   expect(await json('task', 'list', '--label', 'part', '--state', 'pending', '--created-after', '1h')).toHaveLength(1);

@@ -99,7 +99,7 @@ beforeEach(async () => {
 });
 
 describe.each(taskStates)('a task that is %s', (state) => {
-  test.each(commands)('does on %s what the table says', async (command) => {
+  test.each(commands)('does on %s what the table says', { timeout: 120_000 }, async (command) => {
     for (const circumstances of circumstancesOf(state, command)) {
       const placed = await place(state, circumstances);
       await overdue(placed.id, command, circumstances);
