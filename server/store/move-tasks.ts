@@ -99,7 +99,7 @@ export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Pro
         error_fingerprint = COALESCE(item.error_fingerprint, task.error_fingerprint),
         -- Those whose policy is to wait until it is mended are to hear of its next end.
         has_dependents = CASE WHEN task.state <> 'FAILED' THEN has_dependents
-          ELSE EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = task.id AND d.waits) END,
+          ELSE EXISTS (SELECT 1 FROM task_dependency d WHERE d.depends_on = task.id AND d.waits OFFSET 0) END,
         cancel_deadline = CASE WHEN item.state = 'RUNNING'
           THEN COALESCE(now() + item.cancel_grace_ms * interval '1 millisecond', cancel_deadline) END,
         cancel_reason = CASE WHEN item.cancel_grace_ms IS NULL THEN cancel_reason ELSE item.reason END

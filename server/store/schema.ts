@@ -191,7 +191,8 @@ export const task = pgTable(
       .on(table.namespace, table.id, table.type)
       .where(sql`state = 'FAILED' AND discarded_time IS NULL`),
     // Ends that dependents have not heard of; empty but for a moment. What ends a task puts it here by doing so.
-    index('task_ended_dependency').on(table.id).where(sql`has_dependents AND finished_time IS NOT NULL`),
+    // By time, because no other index could take its place for a planner whose statistics are from another moment.
+    index('task_ended_dependency').on(table.finishedTime).where(sql`has_dependents AND finished_time IS NOT NULL`),
     // Search by label, also by its mere existence; tasks without labels cost nothing.
     index('task_labels').using('gin', sql`labels`).where(sql`labels <> '{}'::jsonb`),
     check('task_running_is_leased', sql`state <> 'RUNNING' OR (lease_id IS NOT NULL AND session_id IS NOT NULL)`),

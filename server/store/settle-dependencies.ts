@@ -24,7 +24,7 @@ export function lockEndedDependencies(sql: Sql, rowsMax: number): Promise<EndedD
     SELECT d.task_id AS "taskId", d.position, d.depends_on AS "dependsOn", d.policy, ended.state, ended.share
     FROM (
       SELECT id, state, GREATEST(1, ${rowsMax}::int / count(*) OVER ())::int AS share FROM (
-        SELECT id, state FROM task WHERE has_dependents AND finished_time IS NOT NULL ORDER BY id LIMIT ${rowsMax}
+        SELECT id, state FROM task WHERE has_dependents AND finished_time IS NOT NULL ORDER BY finished_time LIMIT ${rowsMax}
       ) AS oldest
     ) AS ended
     CROSS JOIN LATERAL (
@@ -72,8 +72,10 @@ export async function unmarkToldDependencies(sql: Sql, tasksMax: number): Promis
       WHERE has_dependents AND finished_time IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM task_dependency d
         WHERE d.depends_on = task.id AND d.waits AND (d.policy <> 'block' OR task.state IN ('SUCCEEDED', 'SKIPPED'))
+        -- Keeps it one short look for each task, whatever the planner thinks of the sizes.
+        OFFSET 0
       )
-      ORDER BY id LIMIT ${tasksMax}
+      ORDER BY finished_time LIMIT ${tasksMax}
     ), locked AS (
       SELECT task.id FROM told JOIN task ON task.id = told.id AND task.event_sequence = told.event_sequence
       ORDER BY task.id FOR UPDATE OF task SKIP LOCKED

@@ -57,7 +57,7 @@ const run = async (name: string, code?: string): Promise<string> => (await start
 
 test('works as the README shows', async () => {
   const code = await snippets();
-  expect([...code.keys()]).toEqual(['@dstc/sdk', 'Describe a task type', 'Work', 'Produce', 'Operate']);
+  expect([...code.keys()]).toEqual(['@dstc/sdk', 'Describe a task type', 'Work', 'Produce', 'Depend', 'Operate']);
   expect(await run('connect', code.get('@dstc/sdk'))).toBe('exit 0');
   expect(await run('describe', code.get('Describe a task type'))).toBe('exit 0');
   const worker = await start('work', code.get('Work'));
@@ -66,6 +66,7 @@ test('works as the README shows', async () => {
   expect(lines[2]).toContain('INPUT_INVALID: ');
   expect(lines[3]).toContain('NAME_EMPTY');
   expect(lines.at(-1)).toBe('exit 0');
+  expect(await run('depend', code.get('Depend'))).toBe("{ text: 'Hello, Grace!' }\nSUCCEEDED\nFAILED\nexit 0");
   const operated = await run('operate', code.get('Operate'));
   expect(operated).toMatch(/^1 greeting\.write NAME_EMPTY .*\n0 would go back to the queue\nexit 0$/);
   worker.child.kill('SIGTERM');

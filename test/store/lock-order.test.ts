@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
 import { expect, test } from 'vitest';
 import { openDatabase } from '../../server/store/database.ts';
+import { lockDependencies } from '../../server/store/insert-dependencies.ts';
 import { insertTasks } from '../../server/store/insert-tasks.ts';
 import { leasePendingTasks } from '../../server/store/lease-tasks.ts';
+import { lockTasksOfAnyNamespace } from '../../server/store/lock-tasks.ts';
 import {
   acceptCurrentLeases,
   type Reporter,
@@ -45,6 +47,21 @@ test('locks tasks in one order, whatever the order of the reports', async () => 
       await statementsWait(sql, 2);
     });
     expect(await Promise.all(running)).toEqual([3, 3]);
+
+    // Those who submit what depends on tasks, and those who move on what has waited for them.
+    await sql.begin(async (holder) => {
+      await holder`SELECT FROM task WHERE id = ${middle} FOR UPDATE`;
+      const ids = backward.map(({ fence }) => fence.taskId);
+      const progress = forward.map((report) => ({ ...report, percent: 55, message: '', checkpoint: null }));
+      const keys = ids.map((id) => ({ id, namespace: newTask.namespace }));
+      running = [
+        run(async (statement) => (await storeCurrentProgress(statement, progress)).size),
+        run(async (statement) => (await lockDependencies(statement, keys)).length),
+        run(async (statement) => (await lockTasksOfAnyNamespace(statement, ids)).length),
+      ];
+      await statementsWait(sql, 3);
+    });
+    expect(await Promise.all(running)).toEqual([3, 3, 3]);
 
     await sql.begin(async (holder) => {
       await holder`SELECT FROM task WHERE id = ${middle} FOR UPDATE`;

@@ -201,7 +201,7 @@ CREATE INDEX "task_timer" ON "task" USING btree (LEAST(start_deadline, run_deadl
 CREATE INDEX "task_cancelling" ON "task" USING btree ("session_id") WHERE state = 'RUNNING' AND cancel_deadline IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_finished" ON "task" USING btree ("namespace","type","finished_time") WHERE finished_time IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_dead_letter" ON "task" USING btree ("namespace","id","type") WHERE state = 'FAILED' AND discarded_time IS NULL;--> statement-breakpoint
-CREATE INDEX "task_ended_dependency" ON "task" USING btree ("id") WHERE has_dependents AND finished_time IS NOT NULL;--> statement-breakpoint
+CREATE INDEX "task_ended_dependency" ON "task" USING btree ("finished_time") WHERE has_dependents AND finished_time IS NOT NULL;--> statement-breakpoint
 CREATE INDEX "task_labels" ON "task" USING gin (labels) WHERE labels <> '{}'::jsonb;--> statement-breakpoint
 CREATE INDEX "task_dependency_dependents" ON "task_dependency" USING btree ("depends_on","waits","task_id");--> statement-breakpoint
 CREATE INDEX "task_dependency_waiting" ON "task_dependency" USING btree ("task_id") WHERE waits;--> statement-breakpoint
