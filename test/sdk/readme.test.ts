@@ -68,7 +68,7 @@ test('works as the README shows', async () => {
   expect(lines.at(-1)).toBe('exit 0');
   expect(await run('depend', code.get('Depend'))).toBe("{ text: 'Hello, Grace!' }\nSUCCEEDED\nFAILED\nexit 0");
   const operated = await run('operate', code.get('Operate'));
-  expect(operated).toMatch(/^1 greeting\.write NAME_EMPTY .*\n0 would go back to the queue\nexit 0$/);
+  expect(operated).toMatch(/^2 greeting\.write NAME_EMPTY .*\n0 would go back to the queue\nexit 0$/);
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toBe('exit 0');
 });
