@@ -71,4 +71,4 @@ test('works as the README shows', async () => {
   expect(operated).toMatch(/^2 greeting\.write NAME_EMPTY .*\n0 would go back to the queue\nexit 0$/);
   worker.child.kill('SIGTERM');
   expect(await worker.ended).toBe('exit 0');
-});
+}, 60_000);
