@@ -158,7 +158,7 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
 
 const input = { data: Buffer.of(1), contentType: 'text/plain' };
 
-export function submission({ type, priority, delayed, key }: Extract<Action, { kind: 'submit' }>): Submission {
+function submission({ type, priority, delayed, key }: Extract<Action, { kind: 'submit' }>): Submission {
   return {
     ...{ namespace, type, input, priority, labels: {}, dependencies: [], creator: 'producer' },
     idempotency: key === undefined ? undefined : { key, inputIdentity: input.data },

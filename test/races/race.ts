@@ -10,24 +10,17 @@ export interface Outcome {
   readonly answers: readonly Answer[];
 }
 
-/** Something that one of two nodes does; the answer is put into words when both are done. */
-export type Act = (node: Node) => Promise<() => Answer>;
-
-export function acting(system: System, action: Action): Act {
-  return (node) => perform(system, node, action);
-}
-
 /**
  * Two actions that overlap in the one order that is wanted: the first stands right before its commit when the second
  * begins, and commits when that one waits for it, or has ended without.
  */
-export async function overlap(system: System, first: Act, second: Act): Promise<Outcome> {
+export async function overlap(system: System, first: Action, second: Action): Promise<Outcome> {
   const [one, other] = system.nodes as readonly [Node, Node];
   const hold = one.database.hold();
-  const begun = first(one);
+  const begun = perform(system, one, first);
   // Would it end by itself, it never came to a commit.
-  await Promise.race([hold.reached, begun.then(() => Promise.reject(new Error('the first one wrote nothing')))]);
-  const following = second(other);
+  await Promise.race([hold.reached, begun.then(() => Promise.reject(new Error(`${first.kind} wrote nothing`)))]);
+  const following = perform(system, other, second);
   const meeting = await Promise.race([following.then(() => 'passes by' as const), untilWaiting(system, 'other')]);
   hold.release();
   const done = await Promise.all([begun, following]);

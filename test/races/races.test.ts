@@ -1,10 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Action, Answer } from '../model/action.ts';
-import { perform, submission } from '../model/perform.ts';
+import { perform } from '../model/perform.ts';
 import { type Node, type System, startSystem } from '../model/system.ts';
 import { viewOfDatabase } from '../model/view.ts';
 import { checkHistory } from '../setup/check-history.ts';
-import { type Act, acting, does, type Outcome, overlap } from './race.ts';
+import { does, type Outcome, overlap } from './race.ts';
 
 let system: System;
 beforeAll(async () => {
@@ -211,44 +211,12 @@ const races: readonly Race[] = [
 test.each(races)('$title', async ({ given, first, second, meeting, answers, again, events }) => {
   const [node] = system.nodes as readonly [Node];
   for (const action of given) await perform(system, node, action);
-  expect(await overlap(system, acting(system, first), acting(system, second))).toEqual({ meeting, answers });
+  expect(await overlap(system, first, second)).toEqual({ meeting, answers });
   if (again !== undefined) await perform(system, node, again);
   const { tasks } = await viewOfDatabase(system.sql, system.names);
   const names = Object.keys(tasks).toSorted();
   expect(names.map((name) => tasks[name]?.events.join(' '))).toEqual(events);
   if (names.length > 0) await checkHistory(system.sql, names.map(system.tasks.id), { allEnded: false });
-});
-
-describe('a task that is submitted to come after one that ends at this moment', () => {
-  const submitDependent: Act = async ({ engine }) => {
-    const dependencies = [{ taskId: system.tasks.id('task'), policy: 'cancel' }] as const;
-    const [made] = await engine.submitLinked([{ ...submission(does.submit), dependencies }], {
-      mayRead: () => true,
-      mayReadPayload: () => true,
-    });
-    if (made === undefined || made instanceof Error || made.kind !== 'inserted')
-      throw new Error('nothing was inserted');
-    system.tasks.add('dependent', made.inserted.id);
-    return () => 'inserted';
-  };
-  const succeed: Act = (node) => perform(system, node, does.succeed);
-  const fail: Act = (node) => perform(system, node, does.failForGood);
-
-  test.each([
-    { end: succeed, order: 'before', answer: 'recorded SUCCEEDED', events: 'submitted' },
-    { end: succeed, order: 'after', answer: 'recorded SUCCEEDED', events: 'submitted unblocked' },
-    { end: fail, order: 'before', answer: 'recorded FAILED', events: 'submitted cancelled' },
-    { end: fail, order: 'after', answer: 'recorded FAILED', events: 'submitted cancelled' },
-  ])('hears of it once: $answer right $order the submission', async ({ end, order, answer, events }) => {
-    const [node, other] = system.nodes as readonly [Node, Node];
-    for (const action of leased) await perform(system, node, action);
-    const [first, second] = order === 'before' ? [end, submitDependent] : [submitDependent, end];
-    const { meeting, answers } = await overlap(system, first, second);
-    expect([meeting, ...answers.toSorted()]).toEqual(['waits', 'inserted', answer]);
-    await Promise.all([node.engine.dependents.moveOn(), other.engine.dependents.moveOn()]);
-    const { tasks } = await viewOfDatabase(system.sql, system.names);
-    expect(tasks.dependent?.events.join(' ')).toBe(events);
-  });
 });
 
 test('two reports of one lease in one batch: one that is not allowed does not hide the one behind it', async () => {

@@ -2,39 +2,152 @@ import { cp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const bugNames = ['no-fence', 'no-sweep', 'early-acknowledgement'] as const;
-export type BugName = (typeof bugNames)[number];
-
-interface Bug {
+/** A replacement in one file of the coordinator. */
+interface Edit {
   readonly file: string;
   readonly before: string;
   readonly after: string;
 }
 
-/** Mistakes that are easily made, each a replacement in one file of the coordinator. */
-const bugs: Readonly<Record<BugName, Bug>> = {
-  'no-fence': {
-    file: 'store/report-tasks.ts',
-    before: `FROM item JOIN task ON task.id = item.id AND task.attempt = item.attempt AND task.lease_id = item.lease_id
+/** Mistakes that are easily made. None of them leaves a trace in the coordinator itself. */
+const bugs = {
+  /** A success is recorded without looking at the lease. */
+  'no-fence': [
+    {
+      file: 'store/report-tasks.ts',
+      before: `FROM item JOIN task ON task.id = item.id AND task.attempt = item.attempt AND task.lease_id = item.lease_id
         AND task.session_id = item.session_id AND task.state::text = 'RUNNING'`,
-    after: `FROM item JOIN task ON task.id = item.id AND task.state::text = 'RUNNING'`,
-  },
-  'no-sweep': {
-    file: 'engine/ticker.ts',
-    before: 'if (found.hasExpiredSessions && outage.isOver())',
-    after: 'if (false)',
-  },
-  'early-acknowledgement': {
-    file: 'engine/submit.ts',
-    before: 'await deps.database.run((sql) => insertTasks(sql, tasks))',
-    after: `await new Promise<InsertedTask[]>((resolve, reject) => {
+      after: `FROM item JOIN task ON task.id = item.id AND task.state::text = 'RUNNING'`,
+    },
+  ],
+  /** Any other end is recorded without looking at the lease. */
+  'stale-ends': [
+    {
+      file: 'store/lock-tasks.ts',
+      before: `JOIN task ON task.id = item.id AND task.attempt = item.attempt AND task.lease_id = item.lease_id
+      AND task.session_id = item.session_id AND task.state::text = 'RUNNING'`,
+      after: `JOIN task ON task.id = item.id AND task.state::text = 'RUNNING'`,
+    },
+    {
+      file: 'engine/report.ts',
+      before: `return \`\${fence.taskId}/\${fence.attempt}/\${fence.leaseId}/\${sessionId}\`;`,
+      after: 'return fence.taskId;',
+    },
+    {
+      file: 'engine/report.ts',
+      before: `return \`\${task.id}/\${task.attempt}/\${task.leaseId}/\${task.sessionId}\`;`,
+      after: 'return task.id;',
+    },
+  ],
+  /** Progress is stored without looking at the lease. */
+  'stale-progress': [
+    {
+      file: 'store/report-tasks.ts',
+      before: `JOIN task ON task.id = item.id AND task.attempt = item.attempt AND task.lease_id = item.lease_id
+        AND task.session_id = item.session_id AND state::text = 'RUNNING'
+      ORDER BY task.id`,
+      after: `JOIN task ON task.id = item.id
+      ORDER BY task.id`,
+    },
+  ],
+  /** Expired sessions are left alone. */
+  'no-sweep': [
+    {
+      file: 'engine/ticker.ts',
+      before: 'if (found.hasExpiredSessions && outage.isOver())',
+      after: 'if (false)',
+    },
+  ],
+  /** Sessions end by the clock of the node. */
+  'node-clock': [
+    {
+      file: 'store/sessions.ts',
+      before: `UPDATE worker_session SET expire_time = now() + item.life_ms`,
+      after: `UPDATE worker_session SET expire_time = to_timestamp(\${Date.now()}::float8 / 1000) + item.life_ms`,
+    },
+  ],
+  /** A submission is answered before its commit. */
+  'early-acknowledgement': [
+    {
+      file: 'engine/submit.ts',
+      before: 'const inserted = await deps.database.run((sql) => insertTasks(sql, tasks));',
+      after: `const inserted = await new Promise<InsertedTask[]>((resolve, reject) => {
       deps.database.transaction(async (sql) => {
         resolve(await insertTasks(sql, tasks));
         await new Promise((done) => setTimeout(done, 50));
       }).catch(reject);
-    })`,
-  },
-};
+    });`,
+    },
+  ],
+  /** A known idempotency key makes another task. */
+  'key-ignored': [
+    {
+      file: 'store/insert-tasks.ts',
+      before: 'WHERE idempotency_key IS NULL OR id IN (SELECT task_id FROM keyed)',
+      after: 'WHERE true',
+    },
+  ],
+  /** A task goes to whoever asks, also when somebody has it. */
+  'double-delivery': [
+    {
+      file: 'store/lease-tasks.ts',
+      before: `FOR UPDATE SKIP LOCKED
+      ) AS found
+      WHERE limited.adopts IS NULL`,
+      after: `) AS found
+      WHERE limited.adopts IS NULL`,
+    },
+    {
+      file: 'store/lease-tasks.ts',
+      before: `AND state::text = 'PENDING' AND paused_time IS NULL
+        AND item.session_id IN`,
+      after: `AND item.session_id IN`,
+    },
+  ],
+  /** What depends on others begins at once. */
+  'no-blocking': [
+    {
+      file: 'store/insert-tasks.ts',
+      before: "CASE WHEN blocked THEN 'BLOCKED' ELSE 'PENDING' END::task_state",
+      after: "'PENDING'::task_state",
+    },
+  ],
+  /** A failure costs no attempt, so that it is tried for ever. */
+  'free-retry': [
+    {
+      file: 'domain/lifecycle.ts',
+      before: `{ ...settle, event: 'retry_scheduled', available: 'after backoff' }`,
+      after: `{ ...settle, event: 'retry_scheduled', available: 'after backoff', attempt: -1 }`,
+    },
+  ],
+  /** The end of a token counts when the stream is opened, and then never again. */
+  'expiry-at-open': [
+    {
+      file: 'doors/worker/access.ts',
+      before: 'const leftMs = () => caller.principal.expiresAt.getTime() - Date.now();',
+      after: 'const leftMs = () => 3_600_000;',
+    },
+  ],
+  /** What a principal may do counts when the stream is opened, and then never again. */
+  'policy-at-open': [
+    {
+      file: 'doors/worker/access.ts',
+      before: "may: (type) => leftMs() > 0 && caller.may('work', namespace, type),",
+      after: 'may: () => true,',
+    },
+  ],
+  /** A unary call takes as long as it takes. */
+  'no-deadline': [
+    {
+      file: 'doors/deadline.ts',
+      before: 'return Math.min(clientMs ?? limits.unaryDeadlineMsDefault, limits.unaryDeadlineMsMax);',
+      after: 'return limits.unaryDeadlineMsMax;',
+    },
+  ],
+} satisfies { readonly [name: string]: readonly Edit[] };
+
+export type BugName = keyof typeof bugs;
+export const bugNames = Object.keys(bugs) as BugName[];
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -43,10 +156,11 @@ export async function plantBug(directory: string, name: BugName): Promise<string
   const copy = join(directory, 'server');
   await cp(join(repository, 'server'), copy, { recursive: true });
   await symlink(join(repository, 'node_modules'), join(directory, 'node_modules'));
-  const { file, before, after } = bugs[name];
-  const text = await readFile(join(copy, file), 'utf8');
-  const parts = text.split(before);
-  if (parts.length !== 2) throw new Error(`${file} has the place of ${name} ${parts.length - 1} times, not once`);
-  await writeFile(join(copy, file), parts.join(after));
+  for (const { file, before, after } of bugs[name]) {
+    const text = await readFile(join(copy, file), 'utf8');
+    const parts = text.split(before);
+    if (parts.length !== 2) throw new Error(`${file} has the place of ${name} ${parts.length - 1} times, not once`);
+    await writeFile(join(copy, file), parts.join(after));
+  }
   return join(copy, 'main.ts');
 }

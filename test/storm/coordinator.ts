@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Stall } from './starvation.ts';
 
 /** A coordinator that is started again, as a supervisor would do it, until it serves. */
 export interface StormCoordinator {
@@ -14,29 +15,41 @@ export interface StormCoordinator {
 export interface StormCoordinatorOptions {
   readonly program: string;
   readonly env: Readonly<Record<string, string>>;
+  /** How far its clock is off. */
+  readonly clockMs: number;
   /** A file descriptor. */
   readonly log: number;
   readonly interrupted: AbortSignal;
   /** It ended, and nobody had asked it to. */
   readonly onDeath: (how: string) => void;
+  readonly onStall: (stall: Stall) => void;
 }
 
 export function stormCoordinator(options: StormCoordinatorOptions): StormCoordinator {
-  const { program, env, log, interrupted, onDeath } = options;
+  const { program, env, clockMs, log, interrupted, onDeath, onStall } = options;
   let child: ChildProcess | undefined;
   let isServing = false;
 
   async function startOnce(): Promise<boolean> {
-    const started = spawn(process.execPath, ['--conditions=dstc-source', program, 'serve'], {
+    const { href: preload } = new URL('preload.ts', import.meta.url);
+    const started = spawn(process.execPath, ['--conditions=dstc-source', '--import', preload, program, 'serve'], {
       stdio: ['ignore', 'ignore', log, 'ipc'],
-      env: { PATH: process.env.PATH, ...env },
+      env: { PATH: process.env.PATH, STORM_CLOCK_MS: String(clockMs), ...env },
     });
     child = started;
     isServing = false;
     started.on('exit', (code, signal) => {
       if (isServing && child === started && !interrupted.aborted) onDeath(String(signal ?? code));
     });
-    const ready = once(started, 'message').then(() => true);
+    const ready = new Promise<boolean>((resolve) => {
+      started.on(
+        'message',
+        (message: { readonly kind: 'ready' } | { readonly kind: 'stall'; readonly stall: Stall }) => {
+          if (message.kind === 'ready') resolve(true);
+          else onStall(message.stall);
+        },
+      );
+    });
     const gone = once(started, 'exit').then(() => false);
     isServing = await Promise.race([ready, gone]);
     return isServing;

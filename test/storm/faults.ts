@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import postgres from 'postgres';
-import type { StormCoordinator } from './coordinator.ts';
+import type { Node } from './nodes.ts';
 import type { Random } from './random.ts';
-import type { StormRecord } from './record.ts';
+import { type FaultEntry, type StormRecord, starvedMs } from './record.ts';
 import type { Target, World } from './world.ts';
 
 export interface FaultDeps {
@@ -16,11 +16,14 @@ export interface FaultDeps {
 interface Strike {
   readonly target: Target;
   readonly ms: number;
-  readonly begin: () => unknown;
+  readonly begin: (record: StormRecord) => unknown;
   readonly heal: () => unknown;
 }
 
-type Plan = (world: World, random: Random) => Strike | undefined;
+/** What is done to a guest, which has done nothing wrong. */
+export const revocation = 'take the right to work away';
+
+type Plan = (world: World, random: Random, record: StormRecord) => Strike | undefined;
 
 const faults = {
   'kill a coordinator': (world, random) =>
@@ -29,9 +32,9 @@ const faults = {
       heal: () => process.start(),
     })),
   'terminate a coordinator': (world, random) =>
-    strike(world.nodes, random, [200, 2_000], ({ process }) => ({
-      begin: () => endInOrder(process),
-      heal: () => process.start(),
+    strike(world.nodes, random, [200, 2_000], (node) => ({
+      begin: (record) => endInOrder(record, node),
+      heal: () => node.process.start(),
     })),
   'pause a coordinator': (world, random) =>
     strike(world.nodes, random, [2_000, 12_000], ({ process }) => ({
@@ -70,6 +73,16 @@ const faults = {
   'cut Postgres off': (world, random) => disturb(world.backs, random, [0, 0], 'cut'),
   'leave Postgres half open': (world, random) => disturb(world.backs, random, [0, 0], 'halve'),
   'block Postgres': (world, random) => disturb(world.backs, random, [1_000, 10_000], 'block'),
+  [revocation]: ({ guests, policy }, random, record) =>
+    strike(
+      guests.filter(({ name }) => isServed(record, name)),
+      random,
+      [4_000, 7_000],
+      ({ name }) => ({
+        begin: () => policy.admit(name, false),
+        heal: () => policy.admit(name, true),
+      }),
+    ),
 } satisfies { readonly [kind: string]: Plan };
 
 export type FaultKind = keyof typeof faults;
@@ -77,13 +90,14 @@ export const faultKinds = Object.keys(faults) as FaultKind[];
 
 /** Strikes once, if anything of the kind stands upright; the result resolves when it is made good. */
 export function strikeOnce(deps: FaultDeps, random: Random, kind: FaultKind): Promise<void> | undefined {
-  const chosen = (faults[kind] as Plan)(deps.world, random);
+  const chosen = (faults[kind] as Plan)(deps.world, random, deps.record);
   return chosen && suffer(deps, kind, chosen);
 }
 
 async function suffer({ record, interrupted }: FaultDeps, kind: FaultKind, chosen: Strike): Promise<void> {
   const { target, ms, begin, heal } = chosen;
-  const entry = { kind, target: target.name, fromMs: Date.now(), toMs: Number.POSITIVE_INFINITY };
+  const never = Number.POSITIVE_INFINITY;
+  const entry: FaultEntry = { kind, target: target.name, fromMs: Date.now(), healMs: never, toMs: never };
   record.faults.push(entry);
   target.isHit = true;
   const attempt = async (step: () => unknown) => {
@@ -93,8 +107,9 @@ async function suffer({ record, interrupted }: FaultDeps, kind: FaultKind, chose
       if (!interrupted.aborted) record.accidents.push(`${kind} (${target.name}): ${error}`);
     }
   };
-  await attempt(begin);
+  await attempt(() => begin(record));
   await pause(ms, undefined, { signal: interrupted }).catch(() => undefined);
+  entry.healMs = Date.now();
   if (!interrupted.aborted) await attempt(heal);
   entry.toMs = Date.now();
   target.isHit = false;
@@ -126,14 +141,20 @@ function disturb(
   }));
 }
 
+/** It would not notice otherwise that it has lost the right. */
+function isServed({ served }: StormRecord, name: string): boolean {
+  return served.some(({ guest, atMs }) => guest === name && Date.now() - atMs < 3_000);
+}
+
 const drainMsMax = 10_000;
 
 /** A coordinator that is asked to stop hands its work over in time, whatever else goes on. */
-async function endInOrder(coordinator: StormCoordinator): Promise<void> {
-  const askedMs = performance.now();
-  const how = await coordinator.end('SIGTERM');
+export async function endInOrder(record: StormRecord, { name, process }: Node): Promise<void> {
+  const [askedMs, askedAtMs] = [performance.now(), Date.now()];
+  const how = await process.end('SIGTERM');
   const tookMs = Math.round(performance.now() - askedMs);
-  if (how !== 0 || tookMs > drainMsMax) throw new Error(`ended with ${how} after ${tookMs} ms`);
+  const allowedMs = drainMsMax + starvedMs(record, [name], askedAtMs, Date.now());
+  if (how !== 0 || tookMs > allowedMs) throw new Error(`ended with ${how} after ${tookMs} ms`);
 }
 
 async function terminateBackends(url: string, share: number): Promise<void> {

@@ -1,11 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import type { Message, Settings } from './messages.ts';
+import type { Message, Order, Settings } from './messages.ts';
 
 /** A worker or submitter of a storm, in a process of its own that can be started anew. */
 export interface Member {
   readonly start: () => void;
-  readonly send: (message: object) => void;
+  readonly send: (order: Order) => void;
   readonly signal: (signal: NodeJS.Signals) => void;
   /** Signals it, unless it is gone, and waits until it is. */
   readonly end: (signal: 'SIGTERM' | 'SIGKILL') => Promise<void>;
@@ -33,9 +33,11 @@ export function member({ file, settings, onMessage, onDeath }: MemberOptions): M
       child = fork(new URL(file, import.meta.url), [JSON.stringify(settings)], {
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       });
-      child.on('message', (message: Message) => {
-        if (message.kind === 'done') isAsked = true;
-        onMessage(message);
+      child.on('message', (messages: readonly Message[]) => {
+        for (const message of messages) {
+          if (message.kind === 'done') isAsked = true;
+          onMessage(message);
+        }
       });
       child.on('exit', (code, signal) => {
         if (!isAsked) onDeath(String(signal ?? code));

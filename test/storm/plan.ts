@@ -7,36 +7,74 @@ export interface Plan {
   readonly ms: number;
   /** Attempts that fail before one succeeds. */
   readonly failures: number;
+  /** It must not begin before; counted from its submission. */
+  readonly delayMs: number;
+  /** Its producer cancels it this long after it was told of it; null is never. */
+  readonly cancelMs: number | null;
 }
 
-export const planTypes = ['storm.quick', 'storm.slow', 'storm.flaky', 'storm.broken', 'storm.haunted'] as const;
+export const planTypes = [
+  'storm.quick',
+  'storm.slow',
+  'storm.long',
+  'storm.flaky',
+  'storm.broken',
+  'storm.haunted',
+  'storm.unary',
+  'storm.guest',
+] as const;
 export type PlanType = (typeof planTypes)[number];
 
 /** Of haunted tasks, which a zombie holds for longer than this. */
 export const hauntedRunMs = 1_500;
 
-const mixture: readonly PlanType[] = [
-  ...Array.from({ length: 12 }, () => 'storm.quick' as const),
-  ...Array.from({ length: 3 }, () => 'storm.slow' as const),
-  'storm.flaky',
-  'storm.flaky',
-  'storm.broken',
-  'storm.haunted',
-  'storm.haunted',
+/** Tasks a second that are more than quick, whatever the load: they keep workers busy for a time, not for a share. */
+const specialsPerSecond = 45;
+const specialShareMax = 0.6;
+
+const specials: readonly PlanType[] = [
+  ...Array.from({ length: 10 }, () => 'storm.slow' as const),
+  'storm.long',
+  ...Array.from({ length: 5 }, () => 'storm.flaky' as const),
+  ...Array.from({ length: 2 }, () => 'storm.broken' as const),
+  ...Array.from({ length: 5 }, () => 'storm.haunted' as const),
+  ...Array.from({ length: 7 }, () => 'storm.unary' as const),
+  ...Array.from({ length: 15 }, () => 'storm.guest' as const),
 ];
 
-export function drawPlan(random: Random): Plan {
-  const type = random.pick(mixture);
-  switch (type) {
+export function quickPlan(random: Random): Plan {
+  return { type: 'storm.quick', ms: random.between(0, 20), failures: 0, delayMs: 0, cancelMs: null };
+}
+
+/** `rate` is of all tasks, a second. */
+export function drawPlan(random: Random, rate: number): Plan {
+  const isSpecial = random.next() < Math.min(specialShareMax, specialsPerSecond / rate);
+  const plan = { ...quickPlan(random), type: isSpecial ? random.pick(specials) : ('storm.quick' as const) };
+  switch (plan.type) {
     case 'storm.quick':
-    case 'storm.broken':
-      return { type, ms: random.between(0, 20), failures: 0 };
+      if (random.next() < 0.02) return { ...plan, delayMs: Math.round(random.between(200, 5_000)) };
+      return random.next() < 0.02 ? { ...plan, delayMs: 3_000, cancelMs: random.between(0, 2_000) } : plan;
     case 'storm.slow':
-      return { type, ms: random.between(300, 4_000), failures: 0 };
+      return {
+        ...plan,
+        ms: random.between(300, 4_000),
+        cancelMs: random.next() < 0.3 ? random.between(0, 3_000) : null,
+      };
+    case 'storm.long':
+      return {
+        ...plan,
+        ms: random.between(11_000, 16_000),
+        cancelMs: random.next() < 0.2 ? random.between(0, 9_000) : null,
+      };
     case 'storm.flaky':
-      return { type, ms: random.between(0, 20), failures: random.pick([1, 2]) };
+      return { ...plan, failures: random.pick([1, 2]) };
     case 'storm.haunted':
-      return { type, ms: random.between(500, 1_000), failures: 0 };
+      return { ...plan, ms: random.between(500, 1_000) };
+    case 'storm.unary':
+      return { ...plan, ms: random.between(0, 300) };
+    case 'storm.broken':
+    case 'storm.guest':
+      return plan;
   }
 }
 
@@ -50,4 +88,10 @@ export interface Stamp {
   readonly sessionId: string;
   readonly attempt: number;
   readonly by: string;
+  /** When the handler began, and when it was done, on the clock of the machine. */
+  readonly beganMs: number;
+  readonly endedMs: number;
 }
+
+/** What a worker says of a lease that it knows to be lost: it must stand nowhere. */
+export const staleMark = 'said too late';

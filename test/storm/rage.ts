@@ -14,21 +14,27 @@ export async function rage(
   while (performance.now() - startedMs < options.minutes * 60_000 && !deps.interrupted.aborted) {
     await pause(random.between(4_000, 5_000), undefined, { signal: deps.interrupted }).catch(() => undefined);
     if (kinds.length === 0) kinds = random.shuffled(faultKinds);
-    // What has no target at the moment is put off.
-    for (let tries = 0; tries < kinds.length; tries += 1) {
+    // What has no target at the moment is put off, and when all that is left has none, the next round begins.
+    const putOff: FaultKind[] = [];
+    for (;;) {
       const kind = kinds.shift();
-      if (kind === undefined) break;
+      if (kind === undefined) {
+        kinds = random.shuffled(faultKinds);
+        putOff.length = 0;
+        break;
+      }
       const suffering = strikeOnce(deps, random, kind);
       if (suffering === undefined) {
-        kinds.push(kind);
+        putOff.push(kind);
         continue;
       }
       const { target } = deps.record.faults.at(-1) ?? {};
-      console.log(`${clock(startedMs)}  ${kind} (${target})`);
+      console.log(`${clock(startedMs)}  ${new Date().toISOString().slice(11, 19)}  ${kind} (${target})`);
       const settled = suffering.finally(() => underWay.delete(settled));
       underWay.add(settled);
       break;
     }
+    kinds.unshift(...putOff);
   }
   await Promise.all(underWay);
 }

@@ -1,43 +1,105 @@
-import type { Message } from './messages.ts';
-import type { PlanType } from './plan.ts';
+import type { Call, Message, Sent, Visit } from './messages.ts';
+import type { Stall } from './starvation.ts';
+
+/** Something that was done to a part of the storm, on the wall clock of the machine. */
+export interface FaultEntry {
+  readonly kind: string;
+  readonly target: string;
+  readonly fromMs: number;
+  /** When it was about to be made good. */
+  healMs: number;
+  toMs: number;
+}
+
+/** A worker's session as it was seen from outside. */
+export interface SessionEntry {
+  readonly worker: string;
+  readonly sessionId: string;
+  readonly address: string;
+  readonly atMs: number;
+}
+
+/** Single faults while nothing else happens, for the figures that are promised. */
+export interface Calm {
+  /** A worker that was killed, and came back only when its leases were with others. */
+  readonly killed: { readonly worker: string; readonly sessionId: string; readonly atMs: number };
+  /** Each coordinator was restarted in order, and then one was killed. */
+  readonly restartsFromMs: number;
+  readonly lostNode: { readonly node: string; readonly atMs: number; readonly workers: readonly string[] };
+  readonly toMs: number;
+}
 
 /** What the clients of a storm saw, to be held against the database. */
 export interface StormRecord {
+  /** Submitters that hear orders. */
+  readonly ready: Set<string>;
   /** Every key that was sent. */
-  readonly sent: Map<string, PlanType>;
+  readonly sent: Map<string, Sent>;
   /** Ids that were answered for each key. */
   readonly acknowledged: Map<string, Set<string>>;
   /** Answers that named a task that was there before. */
   existed: number;
   /** Refusals by code and reason. */
   readonly refusals: Map<string, number>;
-  /** Settlements of the zombies' reports, by outcome. */
+  /** Keys whose tasks somebody wanted cancelled. */
+  readonly cancelled: Set<string>;
+  /** Answers to a known key with another request. */
+  readonly conflicts: { readonly key: string; readonly answer: string }[];
+  /** Unary calls in all, by code, and those that took longer than they may. */
+  readonly calls: Map<string, number>;
+  readonly lateCalls: (Call & { readonly from: string })[];
+  /** When handlers were told of a cancel, by task. */
+  readonly told: Map<string, number>;
+  /** Settlements of reports that came late, by report and outcome. */
   readonly settlements: Map<string, number>;
-  /** Sessions of each worker. */
-  readonly sessions: Map<string, string>;
-  /** What was hit when, on the wall clock of the machine. */
-  readonly faults: { readonly kind: string; readonly target: string; readonly fromMs: number; toMs: number }[];
+  /** Reports that were recorded although the lease was another session's. */
+  readonly foreign: Map<string, number>;
+  /** Of each worker, in order. */
+  readonly sessions: SessionEntry[];
+  readonly workerOfSession: Map<string, string>;
+  readonly served: { readonly guest: string; readonly node: string; readonly atMs: number }[];
+  readonly visits: (Visit & { readonly guest: string })[];
+  readonly faults: FaultEntry[];
+  /** What was measured when the storm was over. */
+  calm: Calm | undefined;
+  /** When the machine had no time for a process. */
+  readonly stalls: (Stall & { readonly name: string })[];
   /** What should not have happened and needs no further checking. */
   readonly accidents: string[];
 }
 
 export function createRecord(): StormRecord {
   return {
+    ready: new Set(),
     sent: new Map(),
     acknowledged: new Map(),
     existed: 0,
     refusals: new Map(),
+    cancelled: new Set(),
+    conflicts: [],
+    calls: new Map(),
+    lateCalls: [],
+    told: new Map(),
     settlements: new Map(),
-    sessions: new Map(),
+    foreign: new Map(),
+    sessions: [],
+    workerOfSession: new Map(),
+    served: [],
+    visits: [],
     faults: [],
+    calm: undefined,
+    stalls: [],
     accidents: [],
   };
 }
 
+/** A call may be answered this long after its deadline. */
+export const callGraceMs = 250;
+
 export function note(record: StormRecord, from: string, message: Message): void {
   switch (message.kind) {
     case 'sent':
-      record.sent.set(message.key, message.type);
+      record.sent.set(message.key, message);
       break;
     case 'acknowledged': {
       const ids = record.acknowledged.get(message.key) ?? new Set();
@@ -48,15 +110,54 @@ export function note(record: StormRecord, from: string, message: Message): void 
     case 'refused':
       count(record.refusals, message.why);
       break;
-    case 'settled':
-      count(record.settlements, message.outcome);
+    case 'cancelling':
+      record.cancelled.add(message.key);
       break;
+    case 'conflict':
+      record.conflicts.push(message);
+      break;
+    case 'call': {
+      const { call } = message;
+      count(record.calls, call.code);
+      if (call.ms > call.deadlineMs + callGraceMs) record.lateCalls.push({ ...call, from });
+      break;
+    }
     case 'session':
-      record.sessions.set(message.sessionId, from);
+      record.sessions.push({ worker: from, sessionId: message.sessionId, address: message.address, atMs: Date.now() });
+      record.workerOfSession.set(message.sessionId, from);
+      break;
+    case 'told':
+      record.told.set(message.taskId, message.atMs);
+      break;
+    case 'settled':
+      count(record.settlements, `${message.report} ${message.outcome}`);
+      break;
+    case 'foreign':
+      count(record.foreign, message.outcome);
+      if (message.outcome === 'RECORDED') record.accidents.push(`${message.taskId}: a foreign lease was reported on`);
+      break;
+    case 'served':
+      record.served.push({ guest: from, node: message.node, atMs: message.atMs });
+      break;
+    case 'visit':
+      record.visits.push({ ...message.visit, guest: from });
+      break;
+    case 'stall':
+      record.stalls.push({ ...message.stall, name: from });
+      break;
+    case 'ready':
+      record.ready.add(from);
       break;
     case 'done':
       break;
   }
+}
+
+/** For how long the machine had no time for some processes between two moments: what they do is late by as much. */
+export function starvedMs(record: StormRecord, names: readonly string[], fromMs: number, toMs: number): number {
+  return record.stalls
+    .filter(({ name, atMs, ms }) => names.includes(name) && atMs >= fromMs && atMs - ms <= toMs)
+    .reduce((sum, { ms }) => sum + ms, 0);
 }
 
 function count(counts: Map<string, number>, key: string): void {

@@ -1,33 +1,25 @@
 import { closeSync, openSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { clientCredentials, createClient } from '@dstc/sdk';
-import { type FaultProxy, startFaultProxy } from '../setup/fault-proxy.ts';
-import { freePort } from '../setup/free-port.ts';
-import { startTestIdentityProvider } from '../setup/identity-provider.ts';
+import { writeTestCertificate } from '../setup/certificate.ts';
+import { startTestIdentityProvider, type TestIdentityProvider } from '../setup/identity-provider.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
-import { plantBug } from './bugs.ts';
-import { type StormCoordinator, stormCoordinator } from './coordinator.ts';
+import { type BugName, plantBug } from './bugs.ts';
 import { type Member, member } from './member.ts';
 import type { Settings } from './messages.ts';
-import type { StormOptions } from './options.ts';
+import { createNodes, type Node, type Way } from './nodes.ts';
 import { hauntedRunMs, planTypes } from './plan.ts';
+import { createRandom } from './random.ts';
 import { note, type StormRecord } from './record.ts';
+import { type StormPolicy, writeStormPolicy } from './storm-policy.ts';
 import { type StormPostgres, startStormPostgres } from './storm-postgres.ts';
 
 /** Something that a fault can hit; one fault at a time. */
 export interface Target {
   readonly name: string;
   isHit: boolean;
-}
-
-export interface Node extends Target {
-  readonly process: StormCoordinator;
-}
-
-export interface Way extends Target {
-  readonly proxy: FaultProxy;
 }
 
 export interface Hand extends Target {
@@ -38,22 +30,30 @@ export interface Hand extends Target {
 export interface World {
   readonly postgres: StormPostgres & Target;
   readonly nodes: readonly Node[];
-  /** From the SDKs to each coordinator. */
   readonly fronts: readonly Way[];
-  /** From each coordinator to Postgres. */
   readonly backs: readonly Way[];
   readonly workers: readonly Hand[];
+  readonly guests: readonly Hand[];
   readonly submitters: readonly Member[];
+  readonly policy: StormPolicy;
+  /** What this run makes of its seed before any fault. */
+  readonly clock: string;
   /** Where the coordinators write what they log. */
   readonly logFile: string;
   readonly stop: () => Promise<void>;
 }
 
-const counts = { nodes: 3, workers: 6, zombies: 2, submitters: 3 };
-const policyFile = fileURLToPath(new URL('../../server/embedded/policy.yaml', import.meta.url));
+const counts = { nodes: 3, workers: 6, 'unary-worker': 2, zombies: 2, guests: 3, submitters: 4 };
 const program = fileURLToPath(new URL('../../server/main.ts', import.meta.url));
+/** Of the tokens of everyone but guests: they outlive a clock that is an hour ahead. */
+const tokenSeconds = 3 * 3_600;
 
-export async function startWorld(options: StormOptions, record: StormRecord, interrupted: AbortSignal): Promise<World> {
+export interface WorldOptions {
+  readonly seed: number;
+  readonly bug: BugName | undefined;
+}
+
+export async function startWorld(options: WorldOptions, record: StormRecord, interrupted: AbortSignal): Promise<World> {
   const undo: (() => unknown)[] = [];
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -67,61 +67,52 @@ export async function startWorld(options: StormOptions, record: StormRecord, int
 }
 
 async function build(
-  options: StormOptions,
+  options: WorldOptions,
   record: StormRecord,
   interrupted: AbortSignal,
   undo: (() => unknown)[],
 ): Promise<Omit<World, 'stop'>> {
   const directory = await temporaryDirectory();
   undo.push(() => rm(directory, { recursive: true, force: true }));
-  const identity = await startTestIdentityProvider();
+  const identity = await startTestIdentityProvider({ accessTokenSeconds: tokenSeconds });
   undo.push(() => identity.stop());
   const postgres = await startStormPostgres(directory);
   undo.push(() => postgres.stop());
   const logFile = join(directory, 'coordinators.log');
   const log = openSync(logFile, 'a');
   undo.push(() => closeSync(log));
-  const served = options.bug === undefined ? program : await plantBug(directory, options.bug);
+  const certificates = join(directory, 'certificates');
+  await mkdir(certificates);
+  const certificate = await writeTestCertificate(certificates);
+  const guestNames = names('guest', counts.guests);
+  const policy = await writeStormPolicy(directory, guestNames);
 
-  const nodes: Node[] = [];
-  const fronts: Way[] = [];
-  const backs: Way[] = [];
-  for (const name of names('node', counts.nodes)) {
-    const [grpcPort, httpPort] = [await freePort(), await freePort()];
-    const back = await startFaultProxy(postgres.port);
-    const front = await startFaultProxy(grpcPort);
-    undo.push(back.close, front.close);
-    const databaseUrl = new URL(postgres.url);
-    databaseUrl.port = String(back.port);
-    const env = {
-      DATABASE_URL: databaseUrl.href,
-      DSTC_ISSUER: identity.issuer,
-      DSTC_POLICY_FILE: policyFile,
-      DSTC_GRPC_ADDRESS: `127.0.0.1:${grpcPort}`,
-      DSTC_HTTP_ADDRESS: `127.0.0.1:${httpPort}`,
-      DSTC_NODE_NAME: name,
-      DSTC_LOG_LEVEL: 'error',
-    };
-    const onDeath = (how: string) => {
-      record.accidents.push(`${name} ended by itself with ${how}`);
-    };
-    const coordinator = stormCoordinator({ program: served, env, log, interrupted, onDeath });
-    undo.push(() => coordinator.end('SIGKILL'));
-    nodes.push({ name, process: coordinator, isHit: false });
-    fronts.push({ name: `clients to ${name}`, proxy: front, isHit: false });
-    backs.push({ name: `${name} to Postgres`, proxy: back, isHit: false });
-  }
+  const random = createRandom(options.seed ^ 0x5eed);
+  const wrongClock = { node: Math.floor(random.next() * counts.nodes), ms: random.pick([-1, 1]) * 3_600_000 };
+  const { nodes, fronts, backs } = await createNodes(
+    {
+      ...{ count: counts.nodes, wrongClock, directory, postgres, issuer: identity.issuer, policyFile: policy.file },
+      ...{ certificate, log, interrupted },
+      program: options.bug === undefined ? program : await plantBug(directory, options.bug),
+      onDeath: (name, how) => record.accidents.push(`${name} ended by itself with ${how}`),
+      onStall: (name, stall) => record.stalls.push({ ...stall, name }),
+    },
+    undo,
+  );
   for (const node of nodes) await node.process.start();
+  await applyTypes(identity, nodes[0]?.address.grpc, certificate.certificate);
 
-  const addresses = fronts.map(({ proxy }) => `127.0.0.1:${proxy.port}`);
-  await applyTypes(identity.issuer, identity.clients.operator, addresses[0]);
-
-  const enlist = (file: string, client: 'worker' | 'producer', count: number, seed: number): Hand[] =>
-    names(file, count).map((name, index) => {
+  const enlist = (file: string, client: 'worker' | 'producer', count: number): Hand[] =>
+    names(file, count).map((name) => {
+      const { clientId, clientSecret } = identity.clients[client];
       const settings: Settings = {
-        ...{ name, addresses, issuer: identity.issuer, seed: seed + index, rate: options.rate / counts.submitters },
-        clientId: identity.clients[client].clientId,
-        clientSecret: identity.clients[client].clientSecret,
+        ...{ name, issuer: identity.issuer, signingKey: identity.signingKey, ca: certificate.certificate },
+        addresses: nodes.map(({ frontAddress }) => frontAddress),
+        nodes: nodes.map(({ address }) => address),
+        seed: Math.floor(random.next() * 2 ** 31),
+        // A guest has tokens of its own.
+        clientId: file === 'guest' ? name : clientId,
+        clientSecret,
       };
       const process = member({
         file: `${file}.ts`,
@@ -133,26 +124,23 @@ async function build(
       process.start();
       return { name, process, isHit: false };
     });
-  const workers = enlist('worker', 'worker', counts.workers, options.seed);
-  enlist('zombie', 'worker', counts.zombies, options.seed + 100);
-  const submitters = enlist('submitter', 'producer', counts.submitters, options.seed + 200).map((hand) => hand.process);
+  const workers = [
+    ...enlist('worker', 'worker', counts.workers),
+    ...enlist('unary-worker', 'worker', counts['unary-worker']),
+  ];
+  enlist('zombie', 'worker', counts.zombies);
+  const guests = enlist('guest', 'worker', counts.guests);
+  const submitters = enlist('submitter', 'producer', counts.submitters).map((hand) => hand.process);
   return {
+    ...{ nodes, fronts, backs, workers, guests, submitters, policy, logFile },
     postgres: { ...postgres, name: 'Postgres', isHit: false },
-    nodes,
-    fronts,
-    backs,
-    workers,
-    submitters,
-    logFile,
+    clock: `the clock of node-${wrongClock.node + 1} is an hour ${wrongClock.ms < 0 ? 'behind' : 'ahead'}`,
   };
 }
 
-async function applyTypes(
-  issuer: string,
-  operator: { readonly clientId: string; readonly clientSecret: string },
-  address: string | undefined,
-): Promise<void> {
-  const client = createClient({ address, credentials: clientCredentials({ issuer, ...operator }) });
+async function applyTypes(identity: TestIdentityProvider, address: string | undefined, ca: string): Promise<void> {
+  const credentials = clientCredentials({ issuer: identity.issuer, ...identity.clients.operator });
+  const client = createClient({ address, credentials, tls: { ca } });
   try {
     for (const name of planTypes) {
       // Attempts are not what ends a task here: a storm costs some.
