@@ -64,6 +64,19 @@ test('gives no token back that is lost with the lease, and counts a retry', asyn
   expect((await node.claim('retried', 1)).leased).toEqual([]);
 });
 
+test('gives a burst out once, however many nodes ask at the same time', async () => {
+  const nodes = Array.from({ length: 6 }, () => rig.node());
+  for (let round = 0; round < 10; round += 1) {
+    const type = `burst-${round}`;
+    await rig.apply(type, { ...byTenant, rate: slow(7), ratePerKey: slow(5) });
+    await rig.insert(type, [...tasks(20, 'a'), ...tasks(20, 'b')]);
+    const claimed = await Promise.all(nodes.map((node) => node.claimAll(type, 4)));
+    const keys = claimed.flat();
+    expect(keys).toHaveLength(7);
+    for (const key of 'ab') expect(keys.filter((each) => each === key).length).toBeLessThanOrEqual(5);
+  }
+});
+
 test('keeps within tokens and burst while several nodes claim as fast as they can', async () => {
   const rate = { tasks: 100, intervalMs: 1_000, burst: 10 };
   await rig.apply('fast', { ...noLimits, rate });
