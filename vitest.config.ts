@@ -19,7 +19,8 @@ export default defineConfig({
     execArgv: ['--conditions=dstc-source', '--disable-warning=ExperimentalWarning'],
     // Two cores: the database and the coordinators under test need their share.
     maxWorkers: 2,
-    testTimeout: 20_000,
+    // What ends a test that hangs; no test is about its own length.
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     reporters: ['default', './test/reporter.ts'],
     // A forgotten `.only` would turn everything else green.
