@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { ControlCommand } from '../../server/domain/control.ts';
 import { type Action, deadlines, disguises, failures, type LeaseRef } from './action.ts';
 import type { Model } from './model.ts';
-import type { ModelTask } from './task-model.ts';
+import { hasEnded, type ModelTask } from './task-model.ts';
 
 /** How often each kind comes, of the sum of all. */
 const weights = {
@@ -26,8 +26,8 @@ const weights = {
   'let deadline pass': 6,
   'sweep tasks': 4,
   'let become due': 4,
-  'let age': 3,
-  'delete outlived': 2,
+  'let age': 4,
+  'delete outlived': 4,
 } satisfies Readonly<Record<Action['kind'], number>>;
 
 /** A kind of action and numbers that choose among what there is when it comes. */
@@ -107,10 +107,15 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
       if (task === undefined) return undefined;
       return { kind, command, task, redrive: { delayed: roll % 5 === 0, withInput: roll % 3 === 0 } };
     }
-    case 'let become due':
-    case 'let age': {
+    case 'let become due': {
       const task = pick([...model.tasks.keys()], which);
       return task === undefined ? undefined : { kind, task };
+    }
+    case 'let age': {
+      const all = [...model.tasks.values()];
+      const kept = all.filter((task) => hasEnded(task) && !task.aged);
+      const task = pick(kept.length > 0 && roll % 4 !== 0 ? kept : all, which);
+      return task === undefined ? undefined : { kind, task: task.name };
     }
     case 'let deadline pass': {
       const task = pick([...model.tasks.values()], which);
