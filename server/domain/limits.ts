@@ -30,8 +30,8 @@ export const limits = {
   leaseMsDefault: 10_000,
   deliveryMs: 3_000,
   /** How long a lease is held before the database is asked whether it still is, and then again and again. */
-  leaseCheckIntervalMs: 10_000,
-  leaseCheckBatchMax: 1_000,
+  leaseCheckMsMax: 5_000,
+  leaseCheckBatchMax: 2_000,
   cancelGraceMsDefault: 10_000,
   progressStoreIntervalMs: 1_000,
   /** Workers lost during one task before it is held to be what kills them. */

@@ -193,7 +193,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       // Tasks often come one by one, and turns are taken from the front.
       sessions.delete(sessionId);
       sessions.set(sessionId, session);
-      for (const task of batch) session.hold(task.fence, task.type, false);
+      for (const task of batch) session.hold(task.fence, task.type, false, checkEveryMs(task));
       deps.delivery.sent(session, batch);
       session.outlet.assign(batch);
     }
@@ -253,6 +253,12 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
 interface ChosenTask extends NewLease {
   readonly namespace: string;
   readonly attempt: number;
+}
+
+/** A deadline that passes may be found by another node, which cannot tell this one. */
+function checkEveryMs({ runMs, heartbeatMs }: LeasedTask): number {
+  const firstMs = Math.min(runMs, heartbeatMs ?? Number.POSITIVE_INFINITY) + limits.sweepIntervalMs;
+  return Math.min(firstMs, limits.leaseCheckMsMax);
 }
 
 function fenceOfChosen({ taskId, attempt, leaseId }: ChosenTask): Fence {

@@ -1,4 +1,5 @@
 import { type Fence, isSameFence, type LeaseId, type SessionId } from '../domain/ids.ts';
+import { limits } from '../domain/limits.ts';
 import type { LeasedTask } from '../store/lease-tasks.ts';
 import type { CancelNotice, DrainNotice } from '../store/sessions.ts';
 
@@ -40,8 +41,9 @@ interface Lease {
   readonly type: string;
   accepted: boolean;
   cancelTold: boolean;
-  /** When the database was last known to agree. */
-  checkedMs: number;
+  /** When the database is to be asked whether it agrees, and how often. */
+  checkMs: number;
+  readonly checkEveryMs: number;
 }
 
 /** A worker session that this node serves: its credits and the leases it holds. */
@@ -114,9 +116,11 @@ export class LiveSession implements Reporting {
     return free > 0 && this.may(type) ? Math.min(free, this.free) : 0;
   }
 
-  hold(fence: Fence, type: string, accepted: boolean): void {
+  /** `checkEveryMs` is how often the database is asked whether it still is: where others may take it back, no later. */
+  hold(fence: Fence, type: string, accepted: boolean, checkEveryMs: number = limits.leaseCheckMsMax): void {
     if (this.#held.has(fence.leaseId)) return;
-    this.#held.set(fence.leaseId, { fence, type, accepted, cancelTold: false, checkedMs: performance.now() });
+    const checkMs = performance.now() + checkEveryMs;
+    this.#held.set(fence.leaseId, { fence, type, accepted, cancelTold: false, checkMs, checkEveryMs });
     this.#heldByType.set(type, (this.#heldByType.get(type) ?? 0) + 1);
   }
 
@@ -130,20 +134,18 @@ export class LiveSession implements Reporting {
     return lease !== undefined && isSameFence(lease.fence, fence);
   }
 
-  /** Leases that the database was not asked about for this long; they count as asked about now. The oldest stand first. */
-  unchecked(agoMs: number, leasesMax: number): Fence[] {
+  /** Leases that the database is to be asked about again, and since when. */
+  unchecked(): { readonly fence: Fence; readonly sinceMs: number }[] {
     const nowMs = performance.now();
-    const found: Lease[] = [];
-    for (const lease of this.#held.values()) {
-      if (lease.checkedMs > nowMs - agoMs || found.length === leasesMax) break;
-      found.push(lease);
-    }
-    for (const lease of found) {
-      lease.checkedMs = nowMs;
-      this.#held.delete(lease.fence.leaseId);
-      this.#held.set(lease.fence.leaseId, lease);
-    }
-    return found.map(({ fence }) => fence);
+    const found: { fence: Fence; sinceMs: number }[] = [];
+    for (const { fence, checkMs } of this.#held.values()) if (checkMs <= nowMs) found.push({ fence, sinceMs: checkMs });
+    return found;
+  }
+
+  /** The database is being asked about a lease. */
+  checking(leaseId: LeaseId): void {
+    const lease = this.#held.get(leaseId);
+    if (lease !== undefined) lease.checkMs = performance.now() + lease.checkEveryMs;
   }
 
   /** The worker has it; false when it had said so before or does not hold it. */

@@ -259,12 +259,12 @@ export function createSessions(deps: SessionsDeps): Sessions {
     },
 
     async check() {
-      let left: number = limits.leaseCheckBatchMax;
-      const asked = [...live.values()].flatMap((session) => {
-        const fences = session.unchecked(limits.leaseCheckIntervalMs, left);
-        left -= fences.length;
-        return fences.map((fence) => ({ session, fence }));
-      });
+      const due = [...live.values()].flatMap((session) =>
+        session.unchecked().map(({ fence, sinceMs }) => ({ session, fence, sinceMs })),
+      );
+      if (due.length > limits.leaseCheckBatchMax) due.sort((one, other) => one.sinceMs - other.sinceMs);
+      const asked = due.slice(0, limits.leaseCheckBatchMax);
+      for (const { session, fence } of asked) session.checking(fence.leaseId);
       if (asked.length === 0) return;
       const leases = asked.map(({ session, fence }) => ({ fence, sessionId: session.sessionId }));
       const current = await deps.database.run((sql) => selectCurrentLeases(sql, leases));
