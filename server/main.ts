@@ -41,8 +41,8 @@ async function serve(): Promise<void> {
     log.info({ signal }, 'draining; once more stops at once');
     await coordinator.drain();
     log.info('stopped');
-    process.off('disconnect', onDisconnect);
-    process.disconnect?.();
+    // At once: while Node takes itself apart nothing catches signals any more, and one that comes late would kill it.
+    process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal));
   // Without its starter it would be an orphan.

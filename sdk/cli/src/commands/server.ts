@@ -4,7 +4,6 @@ import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { buildCommand } from '@stricli/core';
 import type { CliContext } from '../context.ts';
-import { Exit } from '../exit.ts';
 
 /** The server is no part of this package: it is run, with the Node that runs this, from the repository around it. */
 const server = (file: string) => fileURLToPath(new URL(`../../../../server/${file}`, import.meta.url));
@@ -60,8 +59,9 @@ async function runServer(name: string, command: readonly [file: string, ...args:
   if (!existsSync(command[0])) {
     throw new Error(`dstc ${name} needs a clone of the DSTC repository: run it there with npx dstc ${name}`);
   }
-  const status = await runToEnd(process, command);
-  if (status !== 0) throw new Exit(status);
+  // At once: while Node takes itself apart nothing catches signals any more, and one that comes late would turn an end in
+  // order into another.
+  process.exit(await runToEnd(process, command));
 }
 
 const passedOn = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -83,7 +83,6 @@ function runToEnd(parent: NodeJS.Process, args: readonly string[]): Promise<numb
   parent.channel?.unref();
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    // The signals stay caught: one that comes late must not turn an end in order into another.
     child.once('exit', (status, signal) => {
       resolve(status ?? 128 + (signal === null ? 0 : constants.signals[signal]));
     });
