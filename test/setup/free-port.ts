@@ -1,11 +1,26 @@
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 
-/** A port that nobody listened on a moment ago. */
+/** Below the ports that systems give to outgoing connections: one of those would take a port before it is listened on. */
+const ports = { first: 10_000, end: 32_000 };
+const triesMax = 100;
+
+/** A port that was free a moment ago, as was the one beside it: what is started next to something takes that. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has no port');
-  return address.port;
+  for (let tries = 0; tries < triesMax; tries += 1) {
+    // Even ones only, so that the port beside is nobody else's.
+    const port = ports.first + 2 * Math.floor((Math.random() * (ports.end - ports.first)) / 2);
+    if ((await isFree(port)) && (await isFree(port + 1))) return port;
+  }
+  throw new Error(`no free port found among ${triesMax}`);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, '127.0.0.1');
+  const isListening = await once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  if (isListening) await once(server.close(), 'close');
+  return isListening;
 }
