@@ -3,6 +3,16 @@ import type { Caller } from '../auth/caller.ts';
 
 export const callerKey = createContextKey<Caller | undefined>(undefined, { description: 'caller' });
 
+export const traceParentKey = createContextKey<string | undefined>(undefined, { description: 'traceparent' });
+
+const traceParentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The caller's `traceparent` (W3C Trace Context), which both doors set; one that is malformed counts as none. */
+export function traceParentOf(context: HandlerContext): string | undefined {
+  const text = context.values.get(traceParentKey);
+  return text !== undefined && traceParentPattern.test(text) ? text : undefined;
+}
+
 /** Who is calling. Both doors set it before a handler runs. */
 export function callerOf(context: HandlerContext): Caller {
   const caller = context.values.get(callerKey);

@@ -1,6 +1,6 @@
 import { createContextValues, type HandlerContext, type MethodImplSpec } from '@connectrpc/connect';
 import { Metadata } from '@grpc/grpc-js';
-import { callerKey } from './context.ts';
+import { callerKey, traceParentKey } from './context.ts';
 import type { Arrival } from './grpc-arrivals.ts';
 
 export interface GrpcContext extends HandlerContext {
@@ -21,7 +21,9 @@ export function createGrpcContext(arrival: Arrival, spec: MethodImplSpec, metada
     requestMethod: 'POST',
     protocolName: 'grpc',
     url: `/${arrival.rpc}`,
-    values: createContextValues().set(callerKey, arrival.caller),
+    values: createContextValues()
+      .set(callerKey, arrival.caller)
+      .set(traceParentKey, metadata.get('traceparent')[0]?.toString()),
     get requestHeader() {
       requestHeader ??= headersOf(metadata);
       return requestHeader;

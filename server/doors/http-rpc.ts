@@ -11,7 +11,7 @@ import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } f
 import type { Callers } from '../auth/caller.ts';
 import { DstcError } from '../domain/errors.ts';
 import { authenticate } from './bearer.ts';
-import { callerKey } from './context.ts';
+import { callerKey, traceParentKey } from './context.ts';
 import { parseConnectTimeout, parseGrpcTimeout, streamDeadlineMs, unaryDeadlineMs, untilAborted } from './deadline.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { connectErrorOf, deadlineExceeded, type ErrorDeps, toConnectError, toDstcError } from './errors.ts';
@@ -112,7 +112,9 @@ async function serve(
 ): Promise<void> {
   const rpc = handler.requestPath.slice(1);
   const bodyMs = boundTimeouts(deps.limits, handler, request);
-  const values = createContextValues().set(authorizationKey, request.headersDistinct.authorization ?? []);
+  const values = createContextValues()
+    .set(authorizationKey, request.headersDistinct.authorization ?? [])
+    .set(traceParentKey, request.headersDistinct.traceparent?.[0]);
   const universal = readUniversal(request, response, values);
   const body = beforeDeadline(universal.body as AsyncIterable<Uint8Array>, request, bodyMs);
   const answer = await handler({ ...universal, body });

@@ -42,6 +42,8 @@ export interface Submission {
   /** One that has any goes the way of `submit-linked.ts`. */
   readonly dependencies: readonly Dependency[];
   readonly creator: string;
+  /** The `traceparent` that came with it. */
+  readonly traceParent?: string | undefined;
 }
 
 /** The task that was made, or the id of the one that its idempotency key had made. */
@@ -137,12 +139,13 @@ function newTask(submission: Submission, type: TaskTypeRow): NewTask {
     idempotencyKey: submission.idempotency?.key ?? null,
     requestHash: submission.idempotency === undefined ? null : requestHash(submission, submission.idempotency),
     creator: submission.creator,
+    traceParent: submission.traceParent ?? null,
   };
 }
 
 /** What makes two requests the same one: everything that was asked for, and who asked. */
 function requestHash(submission: Submission, { inputIdentity }: IdempotencyKey): Uint8Array {
-  const { input, labels, idempotency: _, ...rest } = submission;
+  const { input, labels, idempotency: _, traceParent: __, ...rest } = submission;
   const sortedLabels = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
     .update(JSON.stringify([rest, sortedLabels, input.contentType]))

@@ -30,6 +30,8 @@ export interface NewTask {
   /** SHA-256 of what was asked for; null without a key. */
   readonly requestHash: Uint8Array | null;
   readonly creator: string;
+  /** The `traceparent` of its submission; null without one. */
+  readonly traceParent: string | null;
   /** Absent for a task that depends on nothing. */
   readonly dependencies?: {
     readonly count: number;
@@ -87,11 +89,12 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
         ${sql.typed(
           tasks.map((t) => t.dependencies?.blocked === true),
           arrayTypeIds.boolean,
-        )}::boolean[]
+        )}::boolean[],
+        ${tasks.map((t) => t.traceParent)}::text[]
       ) WITH ORDINALITY AS i(
         namespace, type, priority, attempts_max, available_time, delay_ms, start_ms, run_ms, total_ms,
         delivery_ms, heartbeat_ms, retry_policy, labels, input, input_content_type, idempotency_key, request_hash, creator,
-        limit_key, dependency_count, blocked, ord)
+        limit_key, dependency_count, blocked, trace_parent, ord)
     ), keyed AS (
       INSERT INTO idempotency_key (namespace, key, task_id, request_hash)
       SELECT namespace, idempotency_key, id, request_hash FROM item
@@ -102,20 +105,20 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
       INSERT INTO task (
         id, namespace, type, limit_key, state, priority, attempts_max, create_time, available_time, start_deadline,
         total_deadline, start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type, idempotency_key, creator,
-        dependency_count)
+        dependency_count, trace_parent)
       SELECT id, namespace, type, limit_key, CASE WHEN blocked THEN 'BLOCKED' ELSE 'PENDING' END::task_state, priority,
         attempts_max, now(), due,
         -- Of a blocked task it begins when it is blocked no more.
         CASE WHEN NOT blocked THEN due + start_ms * interval '1 millisecond' END, now() + total_ms * interval '1 millisecond',
         start_ms, delivery_ms, heartbeat_ms, run_ms, total_ms, retry_policy, labels, input, input_content_type,
-        idempotency_key, creator, dependency_count
+        idempotency_key, creator, dependency_count, trace_parent
       FROM item
       WHERE idempotency_key IS NULL OR id IN (SELECT task_id FROM keyed)
       ORDER BY ord
-      RETURNING id, namespace, type, state, creator, create_time, available_time
+      RETURNING id, namespace, type, state, creator, create_time, available_time, stream_order
     ), recorded AS (
-      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor)
-      SELECT id, 1, namespace, type, 'submitted', state, 0, creator FROM inserted
+      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, stream_order)
+      SELECT id, 1, namespace, type, 'submitted', state, 0, creator, stream_order FROM inserted
     )
     SELECT item.ord::int - 1 AS index, inserted.id, extract(epoch FROM create_time)::float8 * 1000 AS create_ms,
       extract(epoch FROM inserted.available_time)::float8 * 1000 AS available_ms,

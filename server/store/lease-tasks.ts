@@ -128,6 +128,8 @@ export interface LeasedTask {
   readonly input: Uint8Array;
   readonly inputContentType: string;
   readonly checkpoint: Uint8Array | null;
+  /** The `traceparent` of its submission; null without one. */
+  readonly traceParent: string | null;
   /** How many tasks it depends on. */
   readonly dependencyCount: number;
   /** Whether it tries if the type works again: its circuit is half open. */
@@ -158,6 +160,7 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       input: Uint8Array;
       input_content_type: string;
       checkpoint: Uint8Array | null;
+      trace_parent: string | null;
       dependency_count: number;
       is_probe: boolean;
     }[]
@@ -169,6 +172,7 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
       ORDER BY id FOR KEY SHARE
     ), leased AS (
       UPDATE task SET state = 'RUNNING', attempt = attempt + 1, event_sequence = event_sequence + 1,
+        stream_order = GREATEST(stream_order, pg_current_xact_id()),
         lease_id = item.lease_id, session_id = item.session_id, counted = item.counted, started_time = NULL, start_deadline = NULL,
         run_deadline = now() + run_ms * interval '1 millisecond',
         heartbeat_deadline = now() + heartbeat_ms * interval '1 millisecond', progress_percent = NULL, progress_message = NULL
@@ -185,8 +189,10 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
         AND item.session_id IN (SELECT id FROM alive)
       RETURNING task.*, item.actor
     ), recorded AS (
-      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id)
-      SELECT id, event_sequence, namespace, type, 'leased', 'RUNNING', attempt, actor, lease_id, session_id FROM leased
+      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id,
+        stream_order)
+      SELECT id, event_sequence, namespace, type, 'leased', 'RUNNING', attempt, actor, lease_id, session_id, stream_order
+      FROM leased
     ), probed AS (
       UPDATE task_gate AS gate SET circuit = 'HALF_OPEN', probe_time = NULL,
         circuit_time = CASE WHEN circuit = 'HALF_OPEN' THEN circuit_time ELSE now() END,
@@ -202,7 +208,7 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     )
     SELECT id, attempt, lease_id, session_id, namespace, type, priority, attempts_max, labels,
       extract(epoch FROM create_time)::float8 * 1000 AS create_ms, run_ms, delivery_ms, heartbeat_ms, input,
-      input_content_type, checkpoint, dependency_count,
+      input_content_type, checkpoint, trace_parent, dependency_count,
       EXISTS (SELECT 1 FROM probed WHERE probed.namespace = leased.namespace AND probed.type = leased.type) AS is_probe
     FROM leased`;
   return rows.map((row) => ({
@@ -220,6 +226,7 @@ export async function leasePendingTasks(sql: Sql, leases: readonly NewLease[]): 
     input: row.input,
     inputContentType: row.input_content_type,
     checkpoint: row.checkpoint,
+    traceParent: row.trace_parent,
     dependencyCount: row.dependency_count,
     isProbe: row.is_probe,
   }));

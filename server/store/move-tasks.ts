@@ -73,6 +73,7 @@ export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Pro
     ), moved AS (
       UPDATE task SET state = item.state, attempt = item.attempt, crashes = item.crashes,
         attempts_max = item.attempts_max, event_sequence = task.event_sequence + 1,
+        stream_order = GREATEST(task.stream_order, pg_current_xact_id()),
         lease_id = CASE WHEN item.drop_lease THEN NULL ELSE task.lease_id END,
         session_id = CASE WHEN item.drop_lease THEN NULL ELSE task.session_id END,
         started_time = CASE WHEN item.state = 'PENDING' THEN NULL ELSE started_time END,
@@ -104,14 +105,14 @@ export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Pro
           THEN COALESCE(now() + item.cancel_grace_ms * interval '1 millisecond', cancel_deadline) END,
         cancel_reason = CASE WHEN item.cancel_grace_ms IS NULL THEN cancel_reason ELSE item.reason END
       FROM item WHERE task.id = item.id AND task.event_sequence = item.event_sequence
-      RETURNING task.id, task.event_sequence, task.namespace, task.type, task.state, task.attempt
+      RETURNING task.id, task.event_sequence, task.namespace, task.type, task.state, task.attempt, task.stream_order
     )
     INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id, error,
-      reason, retry_delay_ms)
+      reason, retry_delay_ms, stream_order)
     SELECT moved.id, moved.event_sequence, namespace, type, item.event, moved.state,
       -- An attempt that is given back is still the one that the event is about.
       moved.attempt + CASE WHEN item.event = 'released' THEN 1 ELSE 0 END,
-      item.actor, item.lease_id, item.session_id, item.error, item.reason, item.retry_delay_ms
+      item.actor, item.lease_id, item.session_id, item.error, item.reason, item.retry_delay_ms, moved.stream_order
     FROM moved JOIN item USING (id)
     RETURNING task_id AS id`;
   return new Set(rows.map((row) => row.id));

@@ -38,12 +38,13 @@ export async function acceptCurrentLeases(
       FOR UPDATE OF task
     ), accepted AS (
       UPDATE task SET started_time = now() - current.ago_ms * interval '1 millisecond',
-        event_sequence = event_sequence + 1
+        event_sequence = event_sequence + 1, stream_order = GREATEST(stream_order, pg_current_xact_id())
       FROM current WHERE task.id = current.id
       RETURNING task.*, current.actor
     ), recorded AS (
-      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id)
-      SELECT id, event_sequence, namespace, type, 'started', 'RUNNING', attempt, actor, lease_id, session_id
+      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id,
+        stream_order)
+      SELECT id, event_sequence, namespace, type, 'started', 'RUNNING', attempt, actor, lease_id, session_id, stream_order
       FROM accepted
     )
     SELECT lease_id FROM accepted`;
@@ -101,17 +102,20 @@ export async function succeedCurrentLeases(sql: Sql, reports: readonly Success[]
       UPDATE task SET state = 'SUCCEEDED', finished_time = now(), output = before.output,
         output_content_type = before.output_content_type, cancel_deadline = NULL, paused_time = NULL,
         started_time = COALESCE(started_time, now() - COALESCE(before.late_accept_ms, 0) * interval '1 millisecond'),
-        event_sequence = before.event_sequence + CASE WHEN before.late_accept_ms IS NULL THEN 1 ELSE 2 END
+        event_sequence = before.event_sequence + CASE WHEN before.late_accept_ms IS NULL THEN 1 ELSE 2 END,
+        stream_order = GREATEST(stream_order, pg_current_xact_id())
       FROM before WHERE task.id = before.id
       RETURNING task.id, task.event_sequence, task.namespace, task.type, task.attempt, task.lease_id, task.session_id,
-        task.counted, task.has_dependents, before.actor, before.late_accept_ms
+        task.counted, task.has_dependents, task.stream_order, before.actor, before.late_accept_ms
     ), recorded AS (
-      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id)
+      INSERT INTO task_event (task_id, sequence, namespace, type, kind, state, attempt, actor, lease_id, session_id,
+        stream_order)
       SELECT id, event_sequence, namespace, type, 'succeeded'::task_event_kind, 'SUCCEEDED'::task_state, attempt, actor,
-        lease_id, session_id
+        lease_id, session_id, stream_order
       FROM succeeded
       UNION ALL
-      SELECT id, event_sequence - 1, namespace, type, 'started', 'RUNNING', attempt, actor, lease_id, session_id
+      SELECT id, event_sequence - 1, namespace, type, 'started', 'RUNNING', attempt, actor, lease_id, session_id,
+        stream_order
       FROM succeeded WHERE late_accept_ms IS NOT NULL
     )
     SELECT id, attempt, lease_id, session_id, CASE WHEN counted THEN namespace END AS namespace,

@@ -37,8 +37,14 @@ const parts: readonly Part[] = [
   },
   { folder: 'server/auth/', files: ['server/domain/', 'server/auth/'], notPackages: [...transport, ...messaging] },
   {
+    folder: 'server/events/',
+    // What an event looks like outside is said in one place.
+    files: ['server/domain/', 'server/store/', 'server/events/', 'server/doors/convert/'],
+    notPackages: [/^@grpc\//, /^@connectrpc\//],
+  },
+  {
     folder: 'server/doors/',
-    files: ['server/domain/', 'server/store/', 'server/engine/', 'server/auth/', 'server/doors/'],
+    files: ['server/domain/', 'server/store/', 'server/engine/', 'server/events/', 'server/auth/', 'server/doors/'],
     notPackages: messaging,
   },
   { folder: 'sdk/typescript/', files: ['sdk/typescript/'] },

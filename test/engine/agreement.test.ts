@@ -235,6 +235,7 @@ async function insert(
           labels: {},
         },
         ...{ input: Buffer.from('1'), inputContentType: 'application/json', idempotencyKey: null, requestHash: null },
+        traceParent: null,
         dependencies: { count: 1, blocked },
       },
     ]),

@@ -23,6 +23,7 @@ export const newTask: NewTask = {
   idempotencyKey: null,
   requestHash: null,
   creator: 'test',
+  traceParent: null,
 };
 
 /** A session that lives for an hour. */

@@ -47,6 +47,7 @@ export function toAssignment(task: LeasedTask, wantsJson: boolean): Assignment {
     createTime: toTimestamp(task.createTime),
     runTimeout: toDuration(task.runMs),
     dependencyCount: task.dependencyCount,
+    traceParent: task.traceParent ?? '',
   });
   if (task.heartbeatMs !== null) assignment.heartbeatTimeout = toDuration(task.heartbeatMs);
   if (task.checkpoint !== null) assignment.checkpoint = task.checkpoint;

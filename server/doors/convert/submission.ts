@@ -9,7 +9,10 @@ import { deadlinesOf, retryPolicyOf } from './policies.ts';
 import { optionalDate, optionalMs } from './time.ts';
 
 /** What a producer asks for, in the words of the engine. */
-export function submissionOf(request: SubmitTaskRequest, creator: string): Submission {
+export function submissionOf(
+  request: SubmitTaskRequest,
+  { creator, traceParent }: Pick<Submission, 'creator' | 'traceParent'>,
+): Submission {
   return {
     namespace: namespaceOf(request),
     type: request.type,
@@ -23,6 +26,7 @@ export function submissionOf(request: SubmitTaskRequest, creator: string): Submi
     ...deadlinesOf('deadlines', request.deadlines),
     dependencies: request.dependencies.map(dependencyOf),
     creator,
+    traceParent,
   };
 }
 

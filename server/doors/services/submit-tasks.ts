@@ -31,13 +31,20 @@ export interface TaskAnswer {
   readonly alreadyExisted: boolean;
 }
 
+/** Who submits, and in which trace. */
+export interface Producer {
+  readonly caller: Caller;
+  readonly traceParent: string | undefined;
+}
+
 /** Submits one task; its type and its dependencies are the caller's to use. */
 export async function submitTask(
   deps: SubmitTasksDeps,
   request: SubmitTaskRequest,
-  caller: Caller,
+  from: Producer,
 ): Promise<TaskAnswer> {
-  const submission = permittedSubmission(request, caller);
+  const { caller } = from;
+  const submission = permittedSubmission(request, from);
   if (submission.dependencies.length === 0) return answerOf(deps, request, await deps.submit(submission));
   const [outcome] = await deps.submitLinked([submission], rightsOf(caller));
   if (outcome === undefined) throw new Error('a submission was answered with nothing');
@@ -49,35 +56,35 @@ export async function submitTask(
 export async function submitTasks(
   deps: SubmitTasksDeps,
   requests: readonly SubmitTaskRequest[],
-  caller: Caller,
+  from: Producer,
 ): Promise<SubmitTaskResult[]> {
   const areLinked = requests.some((request) => request.dependencies.length > 0);
   const outcomes = areLinked
-    ? await submitTogether(deps, requests, caller)
-    : await Promise.all(requests.map((request) => attempt(deps, () => submitAlone(deps, request, caller))));
+    ? await submitTogether(deps, requests, from)
+    : await Promise.all(requests.map((request) => attempt(deps, () => submitAlone(deps, request, from))));
   throwIfNoneWasTried(outcomes);
   return outcomes.map((outcome) => (outcome instanceof DstcError ? failedItem(outcome) : resultOf(outcome)));
 }
 
-async function submitAlone(deps: SubmitTasksDeps, request: SubmitTaskRequest, caller: Caller): Promise<TaskAnswer> {
+async function submitAlone(deps: SubmitTasksDeps, request: SubmitTaskRequest, from: Producer): Promise<TaskAnswer> {
   validateMessage(SubmitTaskRequestSchema, request);
-  return answerOf(deps, request, await deps.submit(permittedSubmission(request, caller)));
+  return answerOf(deps, request, await deps.submit(permittedSubmission(request, from)));
 }
 
 async function submitTogether(
   deps: SubmitTasksDeps,
   requests: readonly SubmitTaskRequest[],
-  caller: Caller,
+  from: Producer,
 ): Promise<(TaskAnswer | DstcError)[]> {
   const submissions = await Promise.all(
     requests.map((request) =>
       attempt(deps, async () => {
         validateMessage(SubmitTaskRequestSchema, request);
-        return permittedSubmission(request, caller);
+        return permittedSubmission(request, from);
       }),
     ),
   );
-  const outcomes = await deps.submitLinked(submissions, rightsOf(caller));
+  const outcomes = await deps.submitLinked(submissions, rightsOf(from.caller));
   return Promise.all(
     outcomes.map(async (outcome, index) => {
       const request = requests[index];
@@ -95,9 +102,9 @@ async function attempt<Result>(deps: SubmitTasksDeps, call: () => Promise<Result
   }
 }
 
-function permittedSubmission(request: SubmitTaskRequest, caller: Caller): Submission {
+function permittedSubmission(request: SubmitTaskRequest, { caller, traceParent }: Producer): Submission {
   caller.require('submit', namespaceOf(request), request.type);
-  return submissionOf(request, caller.principal.actor);
+  return submissionOf(request, { creator: caller.principal.actor, traceParent });
 }
 
 function rightsOf(caller: Caller) {

@@ -9,7 +9,7 @@ import type { ControlMany } from '../../engine/control-many.ts';
 import type { Watch } from '../../engine/watch.ts';
 import { selectDependencies } from '../../store/select-dependencies.ts';
 import { selectTaskEvents, type TaskRow } from '../../store/select-tasks.ts';
-import { callerOf } from '../context.ts';
+import { callerOf, traceParentOf } from '../context.ts';
 import { toDependency } from '../convert/dependency.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { pageSizeOf, positionOf, positions, toPageToken } from '../convert/page-token.ts';
@@ -20,7 +20,7 @@ import { controlTask } from './control-task.ts';
 import { controlTasks } from './control-tasks.ts';
 import { permittedTask, readableTask } from './find-task.ts';
 import { listTasks } from './list-tasks.ts';
-import { type SubmitTasksDeps, submitTask, submitTasks } from './submit-tasks.ts';
+import { type Producer, type SubmitTasksDeps, submitTask, submitTasks } from './submit-tasks.ts';
 import { watchTasks } from './watch-tasks.ts';
 
 export interface TaskServiceDeps extends SubmitTasksDeps {
@@ -31,11 +31,11 @@ export interface TaskServiceDeps extends SubmitTasksDeps {
 
 export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskService> {
   return {
-    submitTask: (request, context) => submitTask(deps, request, callerOf(context)),
+    submitTask: (request, context) => submitTask(deps, request, producerOf(context)),
 
     async submitTasks(request, context) {
       for (const item of request.requests) if (item.namespace === '') item.namespace = request.namespace;
-      return { results: await submitTasks(deps, request.requests, callerOf(context)) };
+      return { results: await submitTasks(deps, request.requests, producerOf(context)) };
     },
 
     async getTask(request, context) {
@@ -93,6 +93,10 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
     ...controlTask(deps),
     ...controlTasks(deps),
   };
+}
+
+function producerOf(context: HandlerContext): Producer {
+  return { caller: callerOf(context), traceParent: traceParentOf(context) };
 }
 
 async function dependenciesOf({ database }: TaskServiceDeps, { id, namespace }: TaskRow, context: HandlerContext) {

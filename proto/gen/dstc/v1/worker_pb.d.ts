@@ -648,6 +648,14 @@ export declare type Assignment = Message<"dstc.v1.Assignment"> & {
    * @generated from field: int32 dependency_count = 11;
    */
   dependencyCount: number;
+
+  /**
+   * The `traceparent` (W3C Trace Context) that its submission came with, so that the
+   * work can go on in the same trace. Empty without one.
+   *
+   * @generated from field: string trace_parent = 12;
+   */
+  traceParent: string;
 };
 
 /**

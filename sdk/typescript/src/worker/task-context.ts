@@ -21,6 +21,8 @@ export interface AssignedTask {
   readonly checkpoint: Uint8Array | undefined;
   /** How many tasks it depends on; see `TaskContext.dependencies`. */
   readonly dependencyCount: number;
+  /** The `traceparent` (W3C Trace Context) of the submission; undefined without one. */
+  readonly traceParent: string | undefined;
 }
 
 export interface ProgressUpdate {
@@ -91,6 +93,7 @@ export function taskContext(job: Job, { onProgress, readDependencies }: TaskCont
       heartbeatMs: job.isWatched ? job.heartbeatMs : undefined,
       checkpoint,
       dependencyCount: assignment.dependencyCount,
+      traceParent: assignment.traceParent || undefined,
     },
     get signal() {
       return job.signal;

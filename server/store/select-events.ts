@@ -1,0 +1,154 @@
+import type { EventPosition } from '../domain/event-position.ts';
+import { eventShards } from '../domain/event-position.ts';
+import type { EventKind } from '../domain/lifecycle.ts';
+import type { SystemEventData, SystemEventKind } from '../domain/system-event.ts';
+import type { TaskState } from '../domain/task-state.ts';
+import type { Sql } from './database.ts';
+import type { StoredError } from './schema.ts';
+
+interface EventBase {
+  readonly position: EventPosition;
+  readonly namespace: string;
+  readonly actor: string;
+}
+
+/** An event of a task, with what is known of the task. */
+export interface StoredTaskEvent extends EventBase {
+  readonly of: 'task';
+  readonly type: string;
+  readonly kind: EventKind;
+  readonly state: TaskState;
+  readonly attempt: number;
+  readonly leaseId: string | null;
+  readonly sessionId: string | null;
+  readonly error: StoredError | null;
+  readonly reason: string | null;
+  readonly retryDelayMs: number | null;
+  /** Empty once the task is deleted. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly traceParent: string | null;
+}
+
+/** An event of what is no task. */
+export interface StoredSystemEvent extends EventBase {
+  readonly of: 'system';
+  readonly id: string;
+  readonly kind: SystemEventKind;
+  readonly subject: string;
+  readonly data: SystemEventData;
+}
+
+export type StoredEvent = StoredTaskEvent | StoredSystemEvent;
+
+/** Where to go on in one shard. */
+export interface ShardPosition {
+  readonly shard: number;
+  readonly after: EventPosition;
+}
+
+export interface ShardEvents {
+  readonly shard: number;
+  /** In order. */
+  readonly events: readonly StoredEvent[];
+}
+
+/** All shards from the same position on. */
+export function allShardsAfter(after: EventPosition): ShardPosition[] {
+  return Array.from({ length: eventShards }, (_, shard) => ({ shard, after }));
+}
+
+/** An event did not happen longer than this before another one that stands earlier in the stream; transactions are short. */
+const timeSlack = '1 day';
+
+/**
+ * The next `eventsMax` events of each shard. Only those that nothing can come before any more: events of transactions
+ * that are younger than one still under way are left for later, whether or not they have ended. So whoever goes on after
+ * the last one misses nothing, however late a commit comes.
+ *
+ * Indexes `task_event_stream` and `system_event_stream` hold each shard in the order of the stream, so each is one range scan
+ * that ends after `eventsMax` rows, in the partitions of the days that are left; the function in the migration holds
+ * the planner to that.
+ */
+export async function selectEventsAfter(
+  sql: Sql,
+  shards: readonly ShardPosition[],
+  eventsMax: number,
+): Promise<ShardEvents[]> {
+  const rows = await sql<EventRow[]>`
+    SELECT wanted.shard, found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms
+    FROM unnest(
+      ${shards.map(({ shard }) => shard)}::int[], ${shards.map(({ after }) => after.order)}::text[]::xid8[],
+      ${shards.map(({ after }) => after.subjectId)}::uuid[], ${shards.map(({ after }) => after.sequence)}::int[],
+      ${shards.map(({ after }) => after.timeMs)}::float8[]
+    ) AS wanted(shard, stream_order, subject_id, sequence, time_ms)
+    CROSS JOIN LATERAL dstc_events_after(wanted.shard, wanted.stream_order, wanted.subject_id, wanted.sequence,
+      to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) AS found`;
+  const byShard = Map.groupBy(rows, (row) => row.shard);
+  return shards.map(({ shard }) => ({ shard, events: (byShard.get(shard) ?? []).map(toStoredEvent) }));
+}
+
+/** Before every event that is committed from now on, and after every one that a reader could have seen before. */
+export async function selectStreamEnd(sql: Sql): Promise<{ readonly order: string; readonly timeMs: number }> {
+  const [row] = await sql<{ order: string; time_ms: number }[]>`
+    SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS order, extract(epoch FROM now())::float8 * 1000 AS time_ms`;
+  if (row === undefined) throw new Error('a select without a condition answered with no row');
+  return { order: row.order, timeMs: row.time_ms };
+}
+
+interface EventRow {
+  shard: number;
+  stream_order: string;
+  subject_id: string;
+  sequence: number;
+  time_ms: number;
+  namespace: string;
+  actor: string;
+  is_task: boolean;
+  type: string;
+  kind: string;
+  state: TaskState;
+  attempt: number;
+  lease_id: string | null;
+  session_id: string | null;
+  error: StoredError | null;
+  reason: string | null;
+  retry_delay_ms: string | null;
+  id: string;
+  subject: string;
+  data: SystemEventData;
+  labels: Record<string, string> | null;
+  trace_parent: string | null;
+}
+
+function toStoredEvent(row: EventRow): StoredEvent {
+  const base: EventBase = {
+    position: { order: row.stream_order, subjectId: row.subject_id, sequence: row.sequence, timeMs: row.time_ms },
+    namespace: row.namespace,
+    actor: row.actor,
+  };
+  if (!row.is_task) {
+    return {
+      ...base,
+      of: 'system',
+      id: row.id,
+      kind: row.kind as SystemEventKind,
+      subject: row.subject,
+      data: row.data,
+    };
+  }
+  return {
+    ...base,
+    of: 'task',
+    type: row.type,
+    kind: row.kind as EventKind,
+    state: row.state,
+    attempt: row.attempt,
+    leaseId: row.lease_id,
+    sessionId: row.session_id,
+    error: row.error,
+    reason: row.reason,
+    retryDelayMs: row.retry_delay_ms === null ? null : Number(row.retry_delay_ms),
+    labels: row.labels ?? {},
+    traceParent: row.trace_parent,
+  };
+}
