@@ -21,6 +21,8 @@ export interface Config {
   readonly payloadBytesMax: number;
   readonly historyDays: number;
   readonly nodeName: string;
+  /** The name of this installation: all nodes that share a database. */
+  readonly cell: string;
   readonly logLevel: LogLevel;
 }
 
@@ -81,6 +83,7 @@ export function readConfig(environment: Environment): Config {
     payloadBytesMax: setting('DSTC_PAYLOAD_BYTES_MAX', whole(1, payloadBytesLimit), limits.payloadBytesMaxDefault),
     historyDays: setting('DSTC_HISTORY_DAYS', whole(1, 36_500), limits.historyDaysDefault),
     nodeName: setting('DSTC_NODE_NAME', (text) => text, `${hostname()}-${process.pid}`),
+    cell: setting('DSTC_CELL', matching(/^[a-z0-9-]{1,63}$/, 'small letters, digits and hyphens, 63 at most'), 'dstc'),
     logLevel: setting('DSTC_LOG_LEVEL', oneOf(logLevels), 'info'),
   };
 
@@ -160,6 +163,13 @@ function oneOf<Choice extends string>(choices: readonly Choice[]): (text: string
     const choice = choices.find((candidate) => candidate === text);
     if (choice !== undefined) return choice;
     throw new Error(`${JSON.stringify(text)} is none of ${choices.join(', ')}`);
+  };
+}
+
+function matching(pattern: RegExp, about: string): (text: string) => string {
+  return (text) => {
+    if (pattern.test(text)) return text;
+    throw new Error(`${JSON.stringify(text)} is not ${about}`);
   };
 }
 

@@ -60,6 +60,7 @@ export function createAccepts(deps: {
       if (reports.length === 0) return;
       await deps.database.run((sql) => acceptCurrentLeases(sql, reports));
       wasAway = false;
+      deps.wake.eventsWritten.give(undefined);
       deps.wake.tasksChanged.give({ ids: reports.map((report) => report.fence.taskId), ended: false });
     } catch (error) {
       const isAway = error instanceof DstcError;

@@ -54,11 +54,12 @@ export async function applyMoves(sql: Sql, commands: readonly TaskCommand[]): Pr
   return applied;
 }
 
-/** Hints at what moves have changed: that attempts or tasks ended, or that tasks are due again. */
+/** Hints at what moves have changed: that there are events, that attempts or tasks ended, that tasks are due again. */
 export function announceMoves(wake: Wake, applied: readonly Applied[]): void {
   const moved = applied.flatMap(({ task, move, verdict, retryDelayMs: delay }) =>
     move ? [{ task, move, verdict, delay }] : [],
   );
+  if (moved.length > 0) wake.eventsWritten.give(undefined);
   for (const [ended, group] of Map.groupBy(moved, ({ move }) => isFinal(move.to))) {
     wake.tasksChanged.give({ ids: group.map(({ task }) => task.id), ended });
   }

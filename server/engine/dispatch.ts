@@ -143,6 +143,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     const probes = leased.filter((task) => task.isProbe);
     if (probes.length > 0) announceProbes(probes);
     deliver(leased);
+    if (leased.length > 0) deps.wake.eventsWritten.give(undefined);
     deps.wake.tasksChanged.give({ ids: leased.map((task) => task.fence.taskId), ended: false });
     for (const look of nextLooks) {
       const queue = queueOf(look);

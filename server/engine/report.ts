@@ -177,6 +177,7 @@ async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Pr
   const keys = new Set(recorded.map(keyOf));
   const results = reports.map((report) => keys.has(keyOf(report)) && first.get(keyOf(report)) === report);
   const ended = reports.filter((_, index) => results[index]).map((report) => report.fence.taskId);
+  if (recorded.length > 0) deps.wake.eventsWritten.give(undefined);
   deps.wake.tasksChanged.give({ ids: ended, ended: true });
   if (recorded.some((success) => success.hasDependents)) deps.wake.dependencyEnded.give(undefined);
   announceRoom(

@@ -158,13 +158,14 @@ async function writeTasks(deps: SubmitDeps, tasks: readonly NewTask[]): Promise<
   const written = new Map<number, Written>();
   const inserted = await deps.database.run((sql) => insertTasks(sql, tasks));
   for (const row of inserted) written.set(row.index, { kind: 'inserted', inserted: row });
-  hintAtDueTasks(deps.wake, tasks, inserted);
+  announceInserted(deps.wake, tasks, inserted);
   if (written.size < tasks.length) await findExisting(deps, tasks, written);
   return tasks.map((_, index) => written.get(index) as Written);
 }
 
-/** One hint a type, for the task that is due first. */
-export function hintAtDueTasks(wake: Wake, tasks: readonly NewTask[], inserted: readonly InsertedTask[]): void {
+/** Hints at tasks that were inserted: one hint a type, for the task that is due first. */
+export function announceInserted(wake: Wake, tasks: readonly NewTask[], inserted: readonly InsertedTask[]): void {
+  if (inserted.length > 0) wake.eventsWritten.give(undefined);
   const first = new Map<string, { namespace: string; type: string; inMs: number }>();
   for (const { index, dueInMs } of inserted) {
     const task = tasks[index];

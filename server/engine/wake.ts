@@ -23,6 +23,8 @@ export interface Wake {
   readonly leaseLost: Hint<Omit<CancelHint, 'graceMs'>>;
   /** A worker was asked to stop. */
   readonly sessionDrained: Hint<DrainHint>;
+  /** Events were committed. Whoever reads them gathers what comes within a moment. */
+  readonly eventsWritten: Hint<undefined>;
 }
 
 export interface AttemptHint {
@@ -65,6 +67,7 @@ export function createWake(): Wake {
     dependencyEnded: createHint(),
     leaseLost: createHint(),
     sessionDrained: createHint(),
+    eventsWritten: createHint(),
     attemptEnded: createHint(),
     probesLeased: createHint(),
   };

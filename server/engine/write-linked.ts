@@ -27,7 +27,7 @@ import {
   Overtaken,
   placeOf,
 } from './resolve-links.ts';
-import { hintAtDueTasks, type SubmitDeps, type Submitted } from './submit.ts';
+import { announceInserted, type SubmitDeps, type Submitted } from './submit.ts';
 
 const overtakenRetriesMax = 5;
 
@@ -41,7 +41,7 @@ export async function writeLinkedCalls(
   for (let tries = 1; ; tries += 1) {
     try {
       const written = await deps.database.transaction((sql) => write(sql, inOrder));
-      hintAtDueTasks(deps.wake, written.tasks, written.inserted);
+      announceInserted(deps.wake, written.tasks, written.inserted);
       announceMoves(deps.wake, written.cancelled);
       const resultOf = resultsOf(written);
       return placed.map(({ nodes }) => nodes.map(resultOf));

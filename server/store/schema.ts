@@ -355,7 +355,7 @@ export const systemEvent = pgTable(
   ],
 );
 
-/** How far a reader of all events has come in each shard, and which node reads for it now. */
+/** How far a reader of all events has come in each shard, and which node reads for it now; see `event-readers.ts`. */
 export const eventReader = pgTable(
   'event_reader',
   {
@@ -374,6 +374,17 @@ export const eventReader = pgTable(
     epoch: integer('epoch').notNull().default(0),
   },
   (table) => [primaryKey({ columns: [table.reader, table.shard] })],
+);
+
+/** The nodes that share the shards of a reader, each for as long as it gives signs of life. */
+export const eventReaderNode = pgTable(
+  'event_reader_node',
+  {
+    reader: text('reader').notNull(),
+    node: text('node').notNull(),
+    expireTime: instant('expire_time').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.reader, table.node] })],
 );
 
 export const workerSession = pgTable(

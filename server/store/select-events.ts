@@ -52,6 +52,13 @@ export interface ShardEvents {
   readonly events: readonly StoredEvent[];
 }
 
+/** What is there of each shard, and which part of the stream was final when it was read. */
+export interface EventPage {
+  readonly shards: readonly ShardEvents[];
+  /** Stream orders, in decimal digits. Nothing can come before `final` any more; what is committed is before `end`. */
+  readonly horizon: { readonly final: string; readonly end: string };
+}
+
 /** All shards from the same position on. */
 export function allShardsAfter(after: EventPosition): ShardPosition[] {
   return Array.from({ length: eventShards }, (_, shard) => ({ shard, after }));
@@ -69,22 +76,41 @@ const timeSlack = '1 day';
  * that ends after `eventsMax` rows, in the partitions of the days that are left; the function in the migration holds
  * the planner to that.
  */
-export async function selectEventsAfter(
+export async function selectEventPage(
   sql: Sql,
   shards: readonly ShardPosition[],
   eventsMax: number,
-): Promise<ShardEvents[]> {
-  const rows = await sql<EventRow[]>`
-    SELECT wanted.shard, found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms
+): Promise<EventPage> {
+  const rows = await sql<(EventRow | EmptyRow)[]>`
+    SELECT wanted.shard, found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms,
+      pg_snapshot_xmin(pg_current_snapshot())::text AS horizon_final,
+      pg_snapshot_xmax(pg_current_snapshot())::text AS horizon_end
     FROM unnest(
       ${shards.map(({ shard }) => shard)}::int[], ${shards.map(({ after }) => after.order)}::text[]::xid8[],
       ${shards.map(({ after }) => after.subjectId)}::uuid[], ${shards.map(({ after }) => after.sequence)}::int[],
       ${shards.map(({ after }) => after.timeMs)}::float8[]
     ) AS wanted(shard, stream_order, subject_id, sequence, time_ms)
-    CROSS JOIN LATERAL dstc_events_after(wanted.shard, wanted.stream_order, wanted.subject_id, wanted.sequence,
-      to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) AS found`;
+    LEFT JOIN LATERAL dstc_events_after(wanted.shard, wanted.stream_order, wanted.subject_id, wanted.sequence,
+      to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) AS found ON true`;
+  const [first] = rows;
+  if (first === undefined) throw new Error('events were read of no shard');
   const byShard = Map.groupBy(rows, (row) => row.shard);
-  return shards.map(({ shard }) => ({ shard, events: (byShard.get(shard) ?? []).map(toStoredEvent) }));
+  return {
+    shards: shards.map(({ shard }) => ({
+      shard,
+      events: (byShard.get(shard) ?? []).flatMap((row) => (row.stream_order === null ? [] : toStoredEvent(row))),
+    })),
+    horizon: { final: first.horizon_final, end: first.horizon_end },
+  };
+}
+
+/** The events of such a page. */
+export async function selectEventsAfter(
+  sql: Sql,
+  shards: readonly ShardPosition[],
+  eventsMax: number,
+): Promise<readonly ShardEvents[]> {
+  return (await selectEventPage(sql, shards, eventsMax)).shards;
 }
 
 /** Before every event that is committed from now on, and after every one that a reader could have seen before. */
@@ -95,8 +121,14 @@ export async function selectStreamEnd(sql: Sql): Promise<{ readonly order: strin
   return { order: row.order, timeMs: row.time_ms };
 }
 
-interface EventRow {
+interface EmptyRow {
   shard: number;
+  stream_order: null;
+  horizon_final: string;
+  horizon_end: string;
+}
+
+interface EventRow extends Omit<EmptyRow, 'stream_order'> {
   stream_order: string;
   subject_id: string;
   sequence: number;

@@ -11,6 +11,13 @@ CREATE TABLE "event_reader" (
 	CONSTRAINT "event_reader_reader_shard_pk" PRIMARY KEY("reader","shard")
 );
 --> statement-breakpoint
+CREATE TABLE "event_reader_node" (
+	"reader" text NOT NULL,
+	"node" text NOT NULL,
+	"expire_time" timestamp with time zone NOT NULL,
+	CONSTRAINT "event_reader_node_reader_node_pk" PRIMARY KEY("reader","node")
+);
+--> statement-breakpoint
 CREATE TABLE "system_event" (
 	"id" uuid PRIMARY KEY NOT NULL,
 	"subject_id" uuid NOT NULL,
@@ -78,4 +85,31 @@ BEGIN
   ) AS found (stream_order, subject_id, sequence)
   ORDER BY stream_order, subject_id, sequence
   LIMIT events_max;
+END $$;
+--> statement-breakpoint
+-- How many events of one shard come after a position, up to a number, and when the first of them happened; also those that
+-- are not final yet. A function for the same reason.
+CREATE FUNCTION dstc_events_unread(
+  wanted_shard int, after_order xid8, after_subject uuid, after_sequence int, since timestamptz, events_max int
+) RETURNS TABLE (unread int, oldest timestamptz) LANGUAGE plpgsql STABLE ROWS 1
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  RETURN QUERY
+  SELECT count(*)::int, min(found.time)
+  FROM (
+    (
+      SELECT e.time FROM task_event AS e
+      WHERE (get_byte(uuid_send(e.task_id), 15) & 7) = wanted_shard AND e.stream_order >= after_order
+        AND (e.stream_order, e.task_id, e.sequence) > (after_order, after_subject, after_sequence) AND e.time >= since
+      ORDER BY e.stream_order
+      LIMIT events_max
+    ) UNION ALL (
+      SELECT e.time FROM system_event AS e
+      WHERE (get_byte(uuid_send(e.subject_id), 15) & 7) = wanted_shard AND e.stream_order >= after_order
+        AND (e.stream_order, e.subject_id, e.sequence) > (after_order, after_subject, after_sequence)
+      ORDER BY e.stream_order
+      LIMIT events_max
+    )
+  ) AS found;
 END $$;

@@ -1,0 +1,169 @@
+import type { Logger } from 'pino';
+import type { Database } from '../store/database.ts';
+import { type EventPage, type StoredEvent, selectEventPage } from '../store/select-events.ts';
+import { createPause } from './pause.ts';
+import { createShardHolds, type HeldShard } from './shard-holds.ts';
+
+/** Somebody who has to see every event. */
+export interface EventConsumer {
+  /** Its places are kept under this name. */
+  readonly reader: 'nats' | 'webhooks';
+  /**
+   * Deals with the next events of a shard, which are in order. Once it resolves they do not come again; when it rejects
+   * they do, here or on another node, so that an event may come twice. When `signal` is aborted the shard is another
+   * node's, and it is to come to an end soon, either way.
+   */
+  readonly deliver: (shard: number, events: readonly StoredEvent[], signal: AbortSignal) => Promise<void>;
+  /** Whether this node can deliver at all now; while it cannot, others have its shards. */
+  readonly isAble?: () => boolean;
+  /** Events of a shard that are delivered at a time. */
+  readonly eventsMax: number;
+}
+
+/** Reads the shards that are this node's share, and hands what it finds to the consumer. */
+export interface ShardReader {
+  /** How long the event that waits for longest has waited, over all shards and nodes, as of the last second. */
+  readonly lagMs: () => number;
+  /** How many shards this node reads. */
+  readonly shardCount: () => number;
+  /** Asks at once whether the consumer is able, and looks for events. */
+  readonly look: () => void;
+  /** Lets what is under way end, though not for long, and hands the shards over. */
+  readonly stop: () => Promise<void>;
+}
+
+export interface ShardReaderDeps {
+  readonly database: Database;
+  /** Hints that there is something to read; without them it is found within a second. */
+  readonly eventsWritten: { readonly listen: (listener: () => void) => void };
+  readonly log: Logger;
+  /** The name of this node. */
+  readonly node: string;
+}
+
+/** After a hint, so that events which come close together are read together. */
+const gatherMs = 10;
+/** While events that are there are not final yet. */
+const unfinalMsMax = 50;
+const failureMs = { first: 100, max: 10_000 };
+const stopMsMax = 2_000;
+
+/**
+ * Reads on from the last position: one statement for all shards of this node, then a delivery for each shard, side by
+ * side; while the next ones are read, Postgres is told how far the last ones came.
+ */
+export function startShardReader({ database, eventsWritten, log, node }: ShardReaderDeps, consumer: EventConsumer) {
+  const { reader, isAble = () => true, eventsMax } = consumer;
+  const untilUnread = createPause();
+  const gathering = createPause();
+  const holds = createShardHolds({ database, log }, { reader, node, isAble, onUnread: untilUnread.end });
+  let isHinted = false;
+  let isStopping = false;
+  let isFailing = false;
+  /** Everything of which there was a hint is before this stream order; undefined once all of it was read. */
+  let hintedEnd: bigint | undefined;
+  let unfinalMs = gatherMs;
+
+  eventsWritten.listen(() => {
+    isHinted = true;
+    untilUnread.end();
+  });
+
+  const loop = readOn();
+
+  async function readOn(): Promise<void> {
+    while (!isStopping) {
+      const pauseMs = await turn().catch((error: unknown) => {
+        log[isFailing ? 'debug' : 'warn']({ err: error, reader }, 'events were not read; another look follows');
+        isFailing = true;
+        return failureMs.first;
+      });
+      if (isStopping || pauseMs === 0) continue;
+      if (pauseMs > unfinalMsMax) await untilUnread.forMs(pauseMs);
+      await gathering.forMs(Math.min(pauseMs, gatherMs));
+    }
+  }
+
+  /** Answers with how long the next turn has time. */
+  async function turn(): Promise<number> {
+    const wasHinted = isHinted;
+    isHinted = false;
+    const [page] = await Promise.all([readNext(), holds.store(holds.all().filter((shard) => !shard.isLeaving))]);
+    isFailing = false;
+    if (page === undefined) return untilNextMs();
+    await Promise.all(page.read.map(({ shard, events }) => deliver(shard, events)));
+    const { final, end } = page.horizon;
+    if (wasHinted) hintedEnd = BigInt(end);
+    if (hintedEnd !== undefined && BigInt(final) >= hintedEnd) hintedEnd = undefined;
+    const isEmpty = page.read.every(({ events }) => events.length === 0);
+    unfinalMs = isEmpty && hintedEnd !== undefined ? Math.min(unfinalMs * 2, unfinalMsMax) : gatherMs;
+    if (page.read.some(({ events }) => events.length === eventsMax)) return 0;
+    if (isHinted) return gatherMs;
+    if (hintedEnd !== undefined) return unfinalMs;
+    return isEmpty ? untilNextMs() : 0;
+  }
+
+  async function readNext(): Promise<ReadShards | undefined> {
+    const nowMs = performance.now();
+    const shards = holds.all().filter((shard) => !shard.isLeaving && shard.nextMs <= nowMs);
+    if (shards.length === 0) return undefined;
+    const page = await database.run((sql) => selectEventPage(sql, shards, eventsMax));
+    const eventsOf = new Map(page.shards.map(({ shard, events }) => [shard, events]));
+    return {
+      horizon: page.horizon,
+      read: shards.map((shard) => ({ shard, events: eventsOf.get(shard.shard) ?? [] })),
+    };
+  }
+
+  async function deliver(shard: HeldShard, events: readonly StoredEvent[]): Promise<void> {
+    const last = events.at(-1);
+    if (last === undefined || shard.isLeaving || shard.lost.signal.aborted) return;
+    shard.isDelivering = true;
+    try {
+      await consumer.deliver(shard.shard, events, shard.lost.signal);
+      shard.after = last.position;
+      shard.failures = 0;
+    } catch (error) {
+      if (shard.lost.signal.aborted) return;
+      const nextMs = Math.min(failureMs.first * 2 ** shard.failures, failureMs.max) * (0.5 + Math.random() / 2);
+      shard.nextMs = performance.now() + nextMs;
+      log[shard.failures === 0 ? 'warn' : 'debug']({ err: error, reader, shard: shard.shard }, 'events come again');
+      shard.failures += 1;
+    } finally {
+      shard.isDelivering = false;
+      if (shard.isLeaving) holds.look();
+    }
+  }
+
+  /** Until a shard that has failed is to be read again. */
+  function untilNextMs(): number {
+    const nowMs = performance.now();
+    const waits = holds.all().flatMap(({ isLeaving, nextMs }) => (!isLeaving && nextMs > nowMs ? nextMs - nowMs : []));
+    return Math.max(unfinalMsMax + 1, Math.min(Number.POSITIVE_INFINITY, ...waits));
+  }
+
+  return {
+    lagMs: holds.lagMs,
+    shardCount: () => holds.all().length,
+    look() {
+      holds.look();
+      untilUnread.end();
+    },
+    async stop() {
+      isStopping = true;
+      untilUnread.end();
+      gathering.end();
+      const timer = setTimeout(() => {
+        for (const shard of holds.all()) shard.lost.abort();
+      }, stopMsMax);
+      await loop;
+      clearTimeout(timer);
+      await holds.release();
+    },
+  } satisfies ShardReader;
+}
+
+interface ReadShards {
+  readonly horizon: EventPage['horizon'];
+  readonly read: readonly { readonly shard: HeldShard; readonly events: readonly StoredEvent[] }[];
+}

@@ -1,0 +1,164 @@
+import { type EventPosition, eventShards } from '../domain/event-position.ts';
+import { arrayTypeIds } from './array-types.ts';
+import type { Sql } from './database.ts';
+
+/** The reader as one node runs it; `node` is the name of this run alone. */
+export interface ReaderNode {
+  readonly reader: string;
+  readonly node: string;
+  /** What a node holds is another's this long after its last sign of life. */
+  readonly leaseMs: number;
+}
+
+/** A node's right to a shard. */
+export interface ShardHold {
+  readonly shard: number;
+  readonly epoch: number;
+}
+
+export interface KeptShard extends ShardHold {
+  readonly position: EventPosition;
+  /** Whether this node held it before and does so still, has taken it just now, or does not hold it. */
+  readonly is: 'held' | 'taken' | 'not held';
+  /** How long ago the first event after the position happened; undefined when there is none. */
+  readonly lagMs: number | undefined;
+}
+
+export interface KeptShards {
+  /** All shards of the reader; none before its first start. */
+  readonly shards: readonly KeptShard[];
+  /** How many of them are this node's share, if it takes any. */
+  readonly shareMax: number;
+}
+
+/** Gives a reader its first place in each shard, unless it has one. */
+export async function insertReaderPositions(sql: Sql, reader: string, at: EventPosition): Promise<void> {
+  await sql`
+    INSERT INTO event_reader (reader, shard, stream_order, subject_id, sequence, time)
+    SELECT ${reader}, shard, ${at.order}::text::xid8, ${at.subjectId}::uuid, ${at.sequence}::int,
+      to_timestamp(${at.timeMs}::float8 / 1000)
+    FROM generate_series(0, ${eventShards - 1}::int) AS shard
+    ON CONFLICT DO NOTHING`;
+}
+
+/** What a node wants of its shards. */
+export interface ShardWishes {
+  readonly held: readonly ShardHold[];
+  readonly givenUp: readonly ShardHold[];
+  /** Whether it takes more; one that does not is not counted among those who share. */
+  readonly takes: boolean;
+}
+
+/**
+ * Gives a sign of life for what is held, lets go of what is given up, and takes what nobody holds any more, up to this
+ * node's share: what all nodes that live would have each. One statement over eight rows, which writes nothing when all was
+ * renewed a moment ago; the lag is one index probe a shard (see `dstc_events_unread`).
+ */
+export async function keepShards(
+  sql: Sql,
+  { reader, node, leaseMs }: ReaderNode,
+  { held, givenUp, takes }: ShardWishes,
+): Promise<KeptShards> {
+  const lease = sql`${leaseMs}::float8 * interval '1 millisecond'`;
+  const known = [
+    ...held.map((hold) => ({ ...hold, stays: true })),
+    ...givenUp.map((hold) => ({ ...hold, stays: false })),
+  ];
+  const rows = await sql<KeptRow[]>`
+    WITH beat AS (
+      INSERT INTO event_reader_node (reader, node, expire_time)
+      SELECT ${reader}, ${node}, now() + ${lease} WHERE ${takes}::boolean
+      ON CONFLICT (reader, node) DO UPDATE SET expire_time = EXCLUDED.expire_time
+        WHERE event_reader_node.expire_time < now() + ${lease} * 0.7
+    ), dead AS (
+      DELETE FROM event_reader_node
+      WHERE reader = ${reader} AND (expire_time < now() - interval '1 minute' OR (node = ${node} AND NOT ${takes}::boolean))
+    ), share AS (
+      SELECT ceil(${eventShards}::float8 / (1 + count(*)))::int AS shards_max FROM event_reader_node
+      WHERE reader = ${reader} AND node <> ${node} AND expire_time > now()
+    ), known AS (
+      SELECT * FROM unnest(${known.map((k) => k.shard)}::smallint[], ${known.map((k) => k.epoch)}::int[],
+        ${sql.typed(
+          known.map((k) => k.stays),
+          arrayTypeIds.boolean,
+        )}::boolean[]) AS k(shard, epoch, stays)
+    ), kept AS (
+      UPDATE event_reader SET node = CASE WHEN stays THEN node END,
+        expire_time = CASE WHEN stays THEN now() + ${lease} END
+      FROM known
+      WHERE reader = ${reader} AND event_reader.shard = known.shard AND event_reader.epoch = known.epoch AND node = ${node}
+        AND (NOT stays OR expire_time < now() + ${lease} * 0.7)
+    ), taken AS (
+      UPDATE event_reader SET node = ${node}, expire_time = now() + ${lease}, epoch = epoch + 1
+      WHERE reader = ${reader} AND shard IN (
+        SELECT shard FROM event_reader
+        -- What is this node's and it does not know of: the answer that gave it was lost.
+        WHERE reader = ${reader} AND (node IS NULL OR node = ${node} OR expire_time <= now())
+          AND shard NOT IN (SELECT shard FROM known)
+        ORDER BY shard LIMIT CASE WHEN ${takes}::boolean THEN
+          GREATEST(0, (SELECT shards_max FROM share) - ${held.length}::int) ELSE 0 END
+        FOR UPDATE SKIP LOCKED
+      )
+      RETURNING shard, epoch, stream_order, subject_id, sequence, time
+    )
+    SELECT shard, share.shards_max, extract(epoch FROM now() - found.oldest)::float8 * 1000 AS lag_ms,
+      COALESCE(taken.epoch, row.epoch) AS epoch,
+      COALESCE(taken.stream_order, row.stream_order)::text AS stream_order,
+      COALESCE(taken.subject_id, row.subject_id) AS subject_id,
+      COALESCE(taken.sequence, row.sequence) AS sequence,
+      extract(epoch FROM COALESCE(taken.time, row.time))::float8 * 1000 AS time_ms,
+      CASE WHEN taken.epoch IS NOT NULL THEN 'taken'
+        WHEN known.stays AND row.node = ${node} AND row.epoch = known.epoch THEN 'held' ELSE 'not held' END AS is
+    FROM event_reader AS row CROSS JOIN share LEFT JOIN taken USING (shard) LEFT JOIN known USING (shard)
+    CROSS JOIN LATERAL dstc_events_unread(shard, row.stream_order, row.subject_id, row.sequence,
+      row.time - interval '1 day', 1) AS found
+    WHERE reader = ${reader}`;
+  return {
+    shards: rows.map((row) => ({
+      shard: row.shard,
+      epoch: row.epoch,
+      position: { order: row.stream_order, subjectId: row.subject_id, sequence: row.sequence, timeMs: row.time_ms },
+      is: row.is,
+      lagMs: row.lag_ms ?? undefined,
+    })),
+    shareMax: rows[0]?.shards_max ?? 0,
+  };
+}
+
+interface KeptRow {
+  shard: number;
+  shards_max: number;
+  lag_ms: number | null;
+  epoch: number;
+  stream_order: string;
+  subject_id: string;
+  sequence: number;
+  time_ms: number;
+  is: KeptShard['is'];
+}
+
+/** Moves held shards on to where they have been read; answers with those that this node held still. */
+export async function storeHeldPositions(
+  sql: Sql,
+  { reader, node, leaseMs }: ReaderNode,
+  read: readonly (ShardHold & { readonly position: EventPosition })[],
+): Promise<ReadonlySet<number>> {
+  const rows = await sql<{ shard: number }[]>`
+    UPDATE event_reader SET stream_order = item.stream_order::xid8, subject_id = item.subject_id, sequence = item.sequence,
+      time = to_timestamp(item.time_ms / 1000), expire_time = now() + ${leaseMs}::float8 * interval '1 millisecond'
+    FROM unnest(
+      ${read.map((r) => r.shard)}::smallint[], ${read.map((r) => r.epoch)}::int[],
+      ${read.map((r) => r.position.order)}::text[], ${read.map((r) => r.position.subjectId)}::uuid[],
+      ${read.map((r) => r.position.sequence)}::int[], ${read.map((r) => r.position.timeMs)}::float8[]
+    ) AS item(shard, epoch, stream_order, subject_id, sequence, time_ms)
+    WHERE reader = ${reader} AND event_reader.shard = item.shard AND event_reader.epoch = item.epoch AND node = ${node}
+    RETURNING event_reader.shard`;
+  return new Set(rows.map((row) => row.shard));
+}
+
+/** Lets go of everything that a node holds of a reader, so that others need not wait for its lease to end. */
+export async function releaseShards(sql: Sql, { reader, node }: Pick<ReaderNode, 'reader' | 'node'>): Promise<void> {
+  await sql`
+    WITH gone AS (DELETE FROM event_reader_node WHERE reader = ${reader} AND node = ${node})
+    UPDATE event_reader SET node = NULL, expire_time = NULL WHERE reader = ${reader} AND node = ${node}`;
+}
