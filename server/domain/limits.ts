@@ -90,7 +90,6 @@ export const limits = {
 } as const;
 
 export const priorityDefault = 4;
-export const priorityMax = 9;
 
 export const retryPolicyDefault = {
   attemptsMax: 5,

@@ -16,6 +16,8 @@ export interface Want {
  *
  * A claim locks the gates of circuits that let probes through, so that all nodes together lease no more probes than
  * they may. A gate that somebody else has locked lets nothing through until the next look.
+ *
+ * The first list stands in a select of its own, so that plans are kept (decision 13).
  */
 export function allowedWants(
   sql: Sql,
@@ -25,7 +27,7 @@ export function allowedWants(
   return sql`
     SELECT want.namespace, want.type, LEAST(want.tasks_max, probing.probes_left) AS tasks_max
     FROM unnest(
-      ${wants.map((w) => w.namespace)}::text[], ${wants.map((w) => w.type)}::text[], ${wants.map((w) => w.tasksMax)}::int[]
+      (SELECT ${wants.map((w) => w.namespace)}::text[]), ${wants.map((w) => w.type)}::text[], ${wants.map((w) => w.tasksMax)}::int[]
     ) AS want(namespace, type, tasks_max)
     LEFT JOIN task_gate AS whole ON whole.namespace = want.namespace AND whole.type = ''
     LEFT JOIN task_gate AS gate ON gate.namespace = want.namespace AND gate.type = want.type

@@ -1,6 +1,5 @@
 import type { Fence } from '../domain/ids.ts';
 import { parseLeaseId, parseTaskId } from '../domain/ids.ts';
-import { priorityMax } from '../domain/limits.ts';
 import { allowedWants, type Want } from './allowance.ts';
 import { arrayTypeIds } from './array-types.ts';
 import type { Sql } from './database.ts';
@@ -40,6 +39,8 @@ export interface QueueStart {
  * Index `task_pending` holds the tasks of one type, key and priority by the time they are due, so each priority is one
  * short range scan that stops at the first task that is not due yet: a million waiting or delayed tasks cost nothing.
  * Equal conditions on the priority, rather than an order by it, keep delayed tasks of a high priority out of the way.
+ * The highest that waits is looked up first, so that a type of which nothing waits costs one look. The number of levels
+ * is written out: as a parameter it has the planner expect a thousand of them, and plan anew for each claim.
  */
 export async function lockDueTasks(
   sql: Sql,
@@ -64,7 +65,13 @@ export async function lockDueTasks(
       FOR UPDATE SKIP LOCKED
     ) AS claim ON true
     LEFT JOIN LATERAL (
-      SELECT found.* FROM generate_series(${priorityMax}::int, 0, -1) AS level(priority)
+      SELECT found.* FROM (
+        SELECT task.priority FROM task
+        WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''
+          AND state = 'PENDING' AND paused_time IS NULL
+        ORDER BY task.priority DESC LIMIT 1
+      ) AS highest
+      JOIN generate_series(9, 0, -1) AS level(priority) ON level.priority <= highest.priority
       CROSS JOIN LATERAL (
         SELECT id, task.priority, extract(epoch FROM available_time)::float8 * 1000 AS available_ms, attempt FROM task
         WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''

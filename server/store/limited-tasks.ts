@@ -99,7 +99,7 @@ export async function lockDueLimitedTasks(sql: Sql, wants: readonly LimitedWant[
         GREATEST(0, LEAST(wanted.tasks_max, l.concurrency_max - running.count, floor(bucket.tokens)))::int AS room,
         CASE WHEN l.concurrency_per_key_max IS NULL AND l.key_rate_per_s IS NULL THEN 0 ELSE ${sparesMax}::int END AS spares
       FROM unnest(
-        ${wants.map((w) => w.namespace)}::text[], ${wants.map((w) => w.type)}::text[],
+        (SELECT ${wants.map((w) => w.namespace)}::text[]), ${wants.map((w) => w.type)}::text[],
         ${wants.map((w) => w.tasksMax)}::int[], ${wants.map((w) => w.lap.afterKey)}::text[],
         ${wants.map((w) => (w.lap.hasTurned ? 1 : 0))}::int[], ${wants.map((w) => w.lap.stopKey)}::text[]
       ) AS wanted(namespace, type, tasks_max, after_key, lap, stop_key)

@@ -63,7 +63,7 @@ function perS(rate: Rate | null): number | null {
 export async function adoptRunningTasks(sql: Sql, types: readonly TypeName[]): Promise<void> {
   await sql`
     WITH running AS (
-      SELECT id FROM task JOIN unnest(${types.map((t) => t.namespace)}::text[], ${types.map((t) => t.type)}::text[])
+      SELECT id FROM task JOIN unnest((SELECT ${types.map((t) => t.namespace)}::text[]), ${types.map((t) => t.type)}::text[])
         AS adopting(namespace, type) USING (namespace, type)
       WHERE state = 'RUNNING' AND NOT counted
       FOR UPDATE OF task SKIP LOCKED
@@ -71,7 +71,7 @@ export async function adoptRunningTasks(sql: Sql, types: readonly TypeName[]): P
     UPDATE task SET counted = true FROM running WHERE task.id = running.id`;
   await sql`
     UPDATE limited_type SET adopt_time = NULL
-    FROM unnest(${types.map((t) => t.namespace)}::text[], ${types.map((t) => t.type)}::text[]) AS adopting(namespace, type)
+    FROM unnest((SELECT ${types.map((t) => t.namespace)}::text[]), ${types.map((t) => t.type)}::text[]) AS adopting(namespace, type)
     WHERE limited_type.namespace = adopting.namespace AND limited_type.type = adopting.type
       AND adopt_time < now() - interval '30 seconds'
       AND NOT EXISTS (
@@ -87,7 +87,7 @@ export async function spendTokens(sql: Sql, spent: readonly (TypeName & { readon
       tokens = LEAST(burst, COALESCE(tokens, burst)
         + GREATEST(0, COALESCE(extract(epoch FROM now() - refill_time)::float8, 0)) * rate_per_s) - item.tasks
     FROM unnest(
-      ${spent.map((s) => s.namespace)}::text[], ${spent.map((s) => s.type)}::text[], ${spent.map((s) => s.tasks)}::int[]
+      (SELECT ${spent.map((s) => s.namespace)}::text[]), ${spent.map((s) => s.type)}::text[], ${spent.map((s) => s.tasks)}::int[]
     ) AS item(namespace, type, tasks)
     WHERE l.namespace = item.namespace AND l.type = item.type AND rate_per_s IS NOT NULL`;
 }
@@ -102,7 +102,7 @@ export async function spendKeyTokens(
     SELECT l.namespace, l.type, item.limit_key, left_over.tokens, GREATEST(known.refill_time, now()),
       GREATEST(known.refill_time, now()) + (key_burst - left_over.tokens) / key_rate_per_s * interval '1 second'
     FROM unnest(
-      ${spent.map((s) => s.namespace)}::text[], ${spent.map((s) => s.type)}::text[],
+      (SELECT ${spent.map((s) => s.namespace)}::text[]), ${spent.map((s) => s.type)}::text[],
       ${spent.map((s) => s.limitKey)}::text[], ${spent.map((s) => s.tasks)}::int[]
     ) AS item(namespace, type, limit_key, tasks)
     JOIN limited_type AS l ON l.namespace = item.namespace AND l.type = item.type AND key_rate_per_s IS NOT NULL

@@ -60,7 +60,7 @@ export async function lockCurrentLeases(sql: Sql, reports: readonly Reporter[]):
   const rows = await sql<LockedRow[]>`
     SELECT ${columns(sql)}
     FROM unnest(
-      ${reports.map((r) => r.fence.taskId)}::uuid[], ${reports.map((r) => r.fence.attempt)}::int[],
+      (SELECT ${reports.map((r) => r.fence.taskId)}::uuid[]), ${reports.map((r) => r.fence.attempt)}::int[],
       ${reports.map((r) => r.fence.leaseId)}::uuid[], ${reports.map((r) => r.sessionId)}::uuid[]
     ) AS item(id, attempt, lease_id, session_id)
     JOIN task ON task.id = item.id AND task.attempt = item.attempt AND task.lease_id = item.lease_id
