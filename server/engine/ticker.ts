@@ -6,6 +6,7 @@ import { removeTasklessTypes } from '../store/delete-task-type.ts';
 import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
 import { deleteFullKeyBuckets } from '../store/limited-types.ts';
 import { deleteOutlivedTasks } from '../store/retention.ts';
+import { analyzeOutgrownTables } from '../store/statistics.ts';
 import { selectTick } from '../store/tick.ts';
 import type { Circuits } from './circuits.ts';
 import type { Dispatch } from './dispatch.ts';
@@ -86,6 +87,8 @@ function createOutage(leaseMs: number): Outage {
 async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
   const sessionIds = [...new Set([...deps.sessions.ids(), ...deps.dispatch.sessionIds()])];
   const found = await deps.database.run((sql) => selectTick(sql, deps.dispatch.wants(), sessionIds));
+  // First, because what else is found is then looked up with the new plans.
+  if (found.hasOutgrownTables) await deps.database.run(analyzeOutgrownTables);
   for (const notice of found.drains) deps.sessions.drain(notice);
   deps.dispatch.due(found.due);
   for (const notice of found.cancels) deps.sessions.get(notice.sessionId)?.cancel([notice]);

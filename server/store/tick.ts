@@ -1,6 +1,7 @@
 import { allowedWants, type Want } from './allowance.ts';
 import type { Sql } from './database.ts';
 import { type CancelNotice, type DrainNotice, drainNotice } from './sessions.ts';
+import { outgrownTables } from './statistics.ts';
 
 /** What a node has to look after now. */
 export interface Tick {
@@ -11,6 +12,8 @@ export interface Tick {
   readonly overdueMs: number | null;
   /** Whether tasks have ended that others wait for, and nobody told them. */
   readonly hasEndedDependencies: boolean;
+  /** Whether Postgres takes tables to be much smaller than they are. */
+  readonly hasOutgrownTables: boolean;
   /** Those of the wanted queues that have a due task which may be leased. */
   readonly due: readonly { readonly namespace: string; readonly type: string }[];
   readonly cancels: readonly CancelNotice[];
@@ -37,6 +40,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       has_drained_sessions: boolean;
       overdue_ms: number | null;
       has_ended_dependencies: boolean;
+      has_outgrown_tables: boolean;
       due: Tick['due'] | null;
       cancels: CancelNotice[] | null;
       drains: DrainNotice[] | null;
@@ -59,6 +63,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
       (
         SELECT id FROM task WHERE has_dependents AND finished_time IS NOT NULL ORDER BY finished_time LIMIT 1
       ) IS NOT NULL AS has_ended_dependencies,
+      EXISTS (${outgrownTables(sql)}) AS has_outgrown_tables,
       (
         SELECT jsonb_agg(jsonb_build_object('namespace', want.namespace, 'type', want.type))
         FROM (${allowedWants(sql, wants, { forClaim: false })}) AS want
@@ -101,6 +106,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
     hasDrainedSessions: row.has_drained_sessions,
     overdueMs: row.overdue_ms,
     hasEndedDependencies: row.has_ended_dependencies,
+    hasOutgrownTables: row.has_outgrown_tables,
     due: row.due ?? [],
     cancels: row.cancels ?? [],
     drains: row.drains ?? [],

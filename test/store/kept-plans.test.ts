@@ -7,6 +7,7 @@ import { leasePendingTasks, lockDueTasks } from '../../server/store/lease-tasks.
 import { lockCurrentLeases } from '../../server/store/lock-tasks.ts';
 import { acceptCurrentLeases, storeCurrentProgress, succeedCurrentLeases } from '../../server/store/report-tasks.ts';
 import { renewSessionsOfNode } from '../../server/store/sessions.ts';
+import { analyzeOutgrownTables } from '../../server/store/statistics.ts';
 import { selectTick } from '../../server/store/tick.ts';
 import { byTenant, startClaimRig } from '../limits/rig.ts';
 import { createTestDatabase } from '../setup/database.ts';
@@ -48,6 +49,49 @@ test.each([1, 50])('plans no claim of a type with limits anew, with %i at a time
     expect(await plannedAnew(rig.database, statementsOfLimits)).toEqual([]);
   } finally {
     await rig.stop();
+  }
+});
+
+test('makes new plans within a second when a table that was small has grown', async () => {
+  const testDatabase = await createTestDatabase();
+  const database = openDatabase({ url: testDatabase.url, connections: 1, applicationName: 'kept-plans' });
+  const sql = postgres(testDatabase.url, { max: 1 });
+  const tick = () => database.run((statement) => selectTick(statement, [], []));
+  /** Rows that one task's way reads, in whatever order it finds them. */
+  const rowsRead = async () => {
+    const before = await rows();
+    await oneWay(database, sessionId, 1);
+    return (await rows()) - before;
+  };
+  const rows = async () => {
+    await database.run((statement) => statement`SELECT pg_stat_force_next_flush()`);
+    const [row] = await sql<{ count: number }[]>`
+      SELECT sum(COALESCE(seq_tup_read, 0) + COALESCE(idx_tup_fetch, 0))::int AS count
+      FROM pg_stat_user_tables WHERE relname = 'task'`;
+    return row?.count ?? Number.NaN;
+  };
+  const sessionId = await insertSession(sql);
+  try {
+    // Nothing else may look at the table meanwhile.
+    await sql`ALTER TABLE task SET (autovacuum_enabled = false)`;
+    await oneWay(database, sessionId, 3);
+    await sql`ANALYZE task`;
+    for (let turn = 0; turn < 2 * trialPlans; turn += 1) await oneWay(database, sessionId, 1);
+    expect((await tick()).hasOutgrownTables).toBe(false);
+
+    const later = { ...newTask, type: 'store.later' };
+    for (let batch = 0; batch < 10; batch += 1) {
+      await database.run((statement) => insertTasks(statement, Array(500).fill(later)));
+    }
+    expect(await rowsRead()).toBeGreaterThan(5_000);
+    expect((await tick()).hasOutgrownTables).toBe(true);
+    await database.run(analyzeOutgrownTables);
+    expect((await tick()).hasOutgrownTables).toBe(false);
+    expect(await rowsRead()).toBeLessThan(100);
+  } finally {
+    await sql.end();
+    await database.close();
+    await testDatabase.drop();
   }
 });
 
