@@ -15,6 +15,8 @@ export const limits = {
   awaitTaskMsDefault: 20_000,
   awaitTaskMarginMs: 250,
   streamWriteDeadlineMs: 10_000,
+  /** How long the status of a stream that ends with an error may have to wait for its reader: a token has expired, maybe. */
+  streamStatusMs: 1_000,
   streamBufferBytesMax: 512 * 1024,
   /** Reports of one stream that may wait for their commit before the stream is read no further. */
   unsettledReportsMax: 2_000,

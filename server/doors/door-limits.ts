@@ -11,6 +11,7 @@ export type DoorLimits = Readonly<
       | 'unaryDeadlineMsDefault'
       | 'unaryDeadlineMsMax'
       | 'streamWriteDeadlineMs'
+      | 'streamStatusMs'
       | 'drainMs'
     >,
     number

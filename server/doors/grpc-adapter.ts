@@ -24,7 +24,7 @@ import { type ErrorDeps, messageTooLarge, toConnectError } from './errors.ts';
 import type { Arrival, Arrivals } from './grpc-arrivals.ts';
 import { createGrpcContext, type GrpcContext } from './grpc-context.ts';
 import { statusOf } from './grpc-status.ts';
-import { createGrpcWriter } from './grpc-writer.ts';
+import { createGrpcWriter, type GrpcWriter } from './grpc-writer.ts';
 
 export interface AdapterDeps extends ErrorDeps {
   readonly limits: DoorLimits;
@@ -83,7 +83,7 @@ function handlerOf(deps: AdapterDeps, spec: MethodImplSpec): UntypedHandleCall {
       return (call: ServerWritableStream<Buffer, Buffer>) => {
         const { arrival, context } = enter(deps, spec, call.metadata);
         const writer = createGrpcWriter(deps.limits, arrival, call);
-        void stream(deps, arrival, call, async () => {
+        void stream(deps, arrival, call, writer, async () => {
           for await (const output of spec.impl(parse(spec.method.input, call.request), context)) {
             await writer.write(serialize(deps.limits, spec.method.output, output));
           }
@@ -93,7 +93,7 @@ function handlerOf(deps: AdapterDeps, spec: MethodImplSpec): UntypedHandleCall {
       return (call: ServerDuplexStream<Buffer, Buffer>) => {
         const { arrival, context } = enter(deps, spec, call.metadata);
         const writer = createGrpcWriter(deps.limits, arrival, call);
-        void stream(deps, arrival, call, async () => {
+        void stream(deps, arrival, call, writer, async () => {
           for await (const output of spec.impl(requestsOf(arrival, spec.method.input, call), context)) {
             await writer.write(serialize(deps.limits, spec.method.output, output));
           }
@@ -129,16 +129,21 @@ async function stream(
   deps: AdapterDeps,
   arrival: Arrival,
   call: OutgoingStream,
+  writer: GrpcWriter,
   run: () => Promise<void>,
 ): Promise<void> {
   call.sendMetadata(new Metadata());
   try {
     await run();
+    await writer.flush(deps.limits.streamWriteDeadlineMs);
     arrival.stage = 'answered';
     call.end();
   } catch (error) {
+    // With an error event the call is also destroyed by whoever iterates over its requests, and what it has not written
+    // by then keeps it from ever sending its status: the client would believe that it is still served.
+    await writer.flush(deps.limits.streamStatusMs);
     arrival.stage = 'answered';
-    if (arrival.stream.destroyed) return;
+    if (arrival.stream.closed) return;
     // grpc-js takes the status of a stream from its error event.
     call.emit(
       'error',

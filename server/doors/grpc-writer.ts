@@ -8,6 +8,11 @@ import type { Arrival } from './grpc-arrivals.ts';
 export interface GrpcWriter {
   /** Resolves when there is room for the next message. Rejects when the caller is gone or does not read. */
   write(message: Buffer): Promise<void>;
+  /**
+   * Resolves when everything that was written is out of our hands, or the stream is gone. What takes longer than this is
+   * cut off, too.
+   */
+  flush(msMax: number): Promise<void>;
 }
 
 /**
@@ -18,6 +23,11 @@ export function createGrpcWriter(limits: DoorLimits, arrival: Arrival, call: Wri
   const { signal } = arrival.controller;
   let unsentBytes = 0;
   let onRoom: (() => void) | undefined;
+  let onEmpty: (() => void) | undefined;
+
+  function cutOff(): void {
+    arrival.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
 
   function room(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -35,7 +45,7 @@ export function createGrpcWriter(limits: DoorLimits, arrival: Arrival, call: Wri
         arrival.controller.abort(
           new DstcError('SLOW_CONSUMER', `the stream was not read for ${seconds} s; connect again`),
         );
-        arrival.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+        cutOff();
       }, limits.streamWriteDeadlineMs);
       signal.addEventListener('abort', onAbort, { once: true });
       onRoom = () => {
@@ -52,8 +62,18 @@ export function createGrpcWriter(limits: DoorLimits, arrival: Arrival, call: Wri
       call.write(message, () => {
         unsentBytes -= message.byteLength;
         if (unsentBytes <= streamUnsentBytesMax) onRoom?.();
+        if (unsentBytes === 0) onEmpty?.();
       });
       if (unsentBytes > streamUnsentBytesMax) await room();
+    },
+    async flush(msMax) {
+      if (unsentBytes === 0 || arrival.stream.closed) return;
+      const empty = Promise.withResolvers<void>();
+      onEmpty = empty.resolve;
+      arrival.stream.once('close', empty.resolve);
+      const timer = setTimeout(cutOff, msMax);
+      await empty.promise;
+      clearTimeout(timer);
     },
   };
 }

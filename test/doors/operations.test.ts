@@ -1,11 +1,14 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { create, toBinary } from '@bufbuild/protobuf';
 import { createClient } from '@connectrpc/connect';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
+import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { Client, credentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startGrpcDoor } from '../../server/doors/grpc.ts';
 import { startHttpDoor } from '../../server/doors/http.ts';
+import { openRawWorker } from '../setup/raw-worker.ts';
 import { connectRaw, requestFields } from './raw-http2.ts';
 import { type Rig, refusalOf, startRig } from './rig.ts';
 
@@ -14,7 +17,7 @@ const other = '01890a5d-ac96-774b-bcce-b302099a8058';
 let rig: Rig;
 
 beforeAll(async () => {
-  rig = await startRig({ streamWriteDeadlineMs: 500, drainMs: 2_000 });
+  rig = await startRig({ streamWriteDeadlineMs: 500, streamStatusMs: 500, drainMs: 2_000 });
 });
 afterAll(() => rig.stop());
 
@@ -166,12 +169,8 @@ describe('the gRPC port', () => {
     const ended = rig.seen.streamsEnded;
     const { authorization } = await rig.bearer();
     const raw = await connectRaw(rig.grpc.address.port);
-    const { TaskService: tasks } = await import('@dstc/contract/dstc/v1/task_service_pb');
-    const { create, toBinary } = await import('@bufbuild/protobuf');
-    const request = toBinary(
-      tasks.method.watchTasks.input,
-      create(tasks.method.watchTasks.input, { ids: [id, other] }),
-    );
+    const { input } = TaskService.method.watchTasks;
+    const request = toBinary(input, create(input, { ids: [id, other] }));
     const path = '/dstc.v1.TaskService/WatchTasks';
     raw.headers(1, requestFields(rig.grpc.address.port, [['authorization', authorization]], path));
     raw.message(1, request);
@@ -180,6 +179,33 @@ describe('the gRPC port', () => {
     await expect.poll(() => raw.resetWith(1)).toBe(11);
     expect(rig.seen.aborts.at(-1)).toMatchObject({ reason: 'SLOW_CONSUMER' });
     raw.close();
+  });
+
+  describe('a stream that ends with an error', () => {
+    /** The last message of the stream is to be this large. */
+    const end = (bytes: number) => ({
+      case: 'released' as const,
+      value: { leases: [{ taskId: id, attempt: 1, leaseId: other }], reason: String(bytes) },
+    });
+
+    it('tells it, also while a message is on its way', async () => {
+      const token = await rig.identity.token('worker');
+      const worker = openRawWorker({ address: `127.0.0.1:${rig.grpc.address.port}`, token });
+      worker.send(end(10));
+      expect(await worker.ended).toEqual({ code: 'UNAUTHENTICATED', reason: 'TOKEN_INVALID' });
+    });
+
+    it('is reset when its reader leaves no room for the status', async () => {
+      const { authorization } = await rig.bearer('worker');
+      const raw = await connectRaw(rig.grpc.address.port);
+      const { input } = WorkerService.method.work;
+      const path = '/dstc.v1.WorkerService/Work';
+      raw.headers(1, requestFields(rig.grpc.address.port, [['authorization', authorization]], path));
+      // More than the client's first window, and less than what makes the handler wait.
+      raw.message(1, toBinary(input, create(input, { message: end(100_000) })));
+      await expect.poll(() => raw.resetWith(1), { timeout: 5_000 }).toBe(11);
+      raw.close();
+    });
   });
 });
 

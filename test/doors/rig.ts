@@ -10,6 +10,7 @@ import { Registry } from 'prom-client';
 import { createCallers } from '../../server/auth/caller.ts';
 import { createPolicy } from '../../server/auth/policy.ts';
 import { createTokenVerifier } from '../../server/auth/tokens.ts';
+import { DstcError } from '../../server/domain/errors.ts';
 import { limits as domainLimits } from '../../server/domain/limits.ts';
 import { callerOf } from '../../server/doors/context.ts';
 import type { DoorLimits } from '../../server/doors/door-limits.ts';
@@ -143,10 +144,20 @@ function servicesOf(seen: Seen) {
     createServiceImplSpec<typeof WorkerService>(WorkerService, {
       async *work(requests, context) {
         observe(context);
+        const inbound = requests[Symbol.asyncIterator]();
         try {
-          for await (const { message } of requests) {
+          for (;;) {
+            const next = await inbound.next();
+            if (next.done) return;
+            const { message } = next.value;
             if (message.case === 'hello') yield { message: { case: 'welcome', value: { sessionId: 'session' } } };
             if (message.case === 'pong') yield { message: { case: 'ping', value: { nonce: message.value.nonce } } };
+            if (message.case !== 'released') continue;
+            // Ends while it still reads, and with a last message on its way, as worker streams do.
+            inbound.next().catch(() => undefined);
+            const reason = 'x'.repeat(Number(message.value.reason));
+            yield { message: { case: 'cancels', value: { items: [{ reason }] } } };
+            throw new DstcError('TOKEN_INVALID', 'the token has expired');
           }
         } finally {
           seen.streamsEnded += 1;
