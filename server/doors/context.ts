@@ -13,6 +13,12 @@ export function traceParentOf(context: HandlerContext): string | undefined {
   return text !== undefined && traceParentPattern.test(text) ? text : undefined;
 }
 
+/** Ends a stream of the caller with an error, although its handler is held up by a reader that does not read. */
+export type Cut = (error: unknown) => void;
+
+/** On the gRPC door, which alone has streams that last. */
+export const cutKey = createContextKey<Cut>(() => undefined, { description: 'cut' });
+
 /** Who is calling. Both doors set it before a handler runs. */
 export function callerOf(context: HandlerContext): Caller {
   const caller = context.values.get(callerKey);

@@ -1,6 +1,6 @@
 import { createContextValues, type HandlerContext, type MethodImplSpec } from '@connectrpc/connect';
 import { Metadata } from '@grpc/grpc-js';
-import { callerKey, traceParentKey } from './context.ts';
+import { callerKey, cutKey, traceParentKey } from './context.ts';
 import type { Arrival } from './grpc-arrivals.ts';
 
 export interface GrpcContext extends HandlerContext {
@@ -23,6 +23,7 @@ export function createGrpcContext(arrival: Arrival, spec: MethodImplSpec, metada
     url: `/${arrival.rpc}`,
     values: createContextValues()
       .set(callerKey, arrival.caller)
+      .set(cutKey, (error) => arrival.controller.abort(error))
       .set(traceParentKey, metadata.get('traceparent')[0]?.toString()),
     get requestHeader() {
       requestHeader ??= headersOf(metadata);

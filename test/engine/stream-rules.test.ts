@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startFaultProxy } from '../setup/fault-proxy.ts';
 import { leaseOf, openRawWorker, outcomeOf } from '../setup/raw-worker.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
 import { acceptance, clientsOf, type EngineRig, startEngineRig, success } from './rig.ts';
@@ -202,6 +203,43 @@ describe('a token that expires on an open stream', () => {
     expect(performance.now() - openedMs).toBeLessThan(2_000 + 2_000);
     await expect.poll(async () => (await rig.stored(id)).row.state).toBe('PENDING');
     expect((await rig.stored(id)).row.attempt).toBe(0);
+  });
+
+  test('ends it within 2 s also when its worker reads nothing, and the leases go back, unspent', async () => {
+    const type = await rig.type();
+    const id = await rig.submit(type);
+    const exp = Math.floor(Date.now() / 1_000) + 4;
+    const token = await rig.coordinator.identity.forge({ sub: 'worker', client_id: 'worker', exp });
+    const worker = await rig.worker({ taskTypes: [{ taskType: type, slots: 100 }], slots: 100 }, { token });
+    worker.send(acceptance(leaseOf((await worker.assignments(1))[0])));
+    worker.stall();
+    const life = setInterval(() => worker.send({ case: 'pong', value: {} }), 200);
+    // More than its connection takes, so that the node is waiting for room.
+    const input = { value: { case: 'data' as const, value: new Uint8Array(200_000) } };
+    for (let count = 0; count < 30; count += 1) await rig.submit(type, { input });
+    expect(Date.now()).toBeLessThan(exp * 1_000);
+    const state = async () => (await rig.stored(id)).row.state;
+    await expect.poll(state, { timeout: exp * 1_000 + 2_000 - Date.now() }).toBe('PENDING');
+    expect(Date.now()).toBeGreaterThanOrEqual(exp * 1_000);
+    expect((await rig.stored(id)).row.attempt).toBe(0);
+    clearInterval(life);
+    worker.cut();
+  });
+
+  test('ends it also while it is being opened and Postgres does not answer', async () => {
+    const way = await startFaultProxy(Number(new URL(rig.coordinator.databaseUrl).port));
+    const url = new URL(rig.coordinator.databaseUrl);
+    url.port = String(way.port);
+    const node = await rig.coordinator.startNode({ DATABASE_URL: url.href });
+    way.block();
+    const hello = { taskTypes: [{ taskType: await rig.type(), slots: 1 }], slots: 1 };
+    const worker = openRawWorker({ address: node.grpcAddress, token: await workerToken(2), hello });
+    const openedMs = performance.now();
+    expect(await worker.ended).toEqual({ code: 'UNAUTHENTICATED', reason: 'TOKEN_INVALID' });
+    expect(performance.now() - openedMs).toBeLessThan(2_000 + 2_000);
+    way.heal();
+    await node.stop();
+    await way.close();
   });
 
   test.each([

@@ -241,6 +241,31 @@ test('watches tasks until all have ended', async () => {
   }
 });
 
+test('watches for longer than its tokens live', async () => {
+  const clientId = coordinator.identity.clients.producer.clientId;
+  const enough = Promise.withResolvers<void>();
+  let tokens = 0;
+  const credentials = {
+    async token() {
+      tokens += 1;
+      if (tokens === 4) enough.resolve();
+      const exp = Math.floor(Date.now() / 1_000) + 2;
+      return coordinator.identity.forge({ sub: clientId, client_id: clientId, exp });
+    },
+  };
+  const watcher = createClient({ address: coordinator.grpcAddress, credentials });
+  const { id } = await client.submit('bytes.keep', 1, { delayMs: 60_000 });
+  const states: string[] = [];
+  const watching = (async () => {
+    for await (const task of watcher.watch([id])) states.push(task.state);
+  })();
+  await Promise.race([enough.promise, watching]);
+  await operator.cancel(id);
+  await watching;
+  expect(states).toEqual(['PENDING', 'CANCELLED']);
+  watcher.close();
+});
+
 test('reads, lists and changes task types', async () => {
   const names: string[] = [];
   for await (const type of operator.types.list()) names.push(type.name);

@@ -1,4 +1,4 @@
-import { createClient } from '@connectrpc/connect';
+import { Code, createClient } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { TaskState } from '@dstc/contract/dstc/v1/task_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
@@ -129,6 +129,24 @@ describe.each(doorNames)('over %s', (doorName) => {
       const watching = watcher(rig.coordinator).watchTasks({ ids: [id.toUpperCase()] }, { headers: headers() });
       for await (const { task } of watching) states.push(String(task?.state));
       expect(states).toEqual([String(TaskState.CANCELLED)]);
+    });
+
+    it('ends when the token expires', async () => {
+      const id = await submitted('a.watched');
+      const exp = Math.floor(Date.now() / 1_000) + 2;
+      const token = await rig.coordinator.identity.forge({ sub: 'root', client_id: 'root', exp });
+      const watching = watcher(rig.coordinator).watchTasks(
+        { ids: [id] },
+        { headers: { authorization: `Bearer ${token}` } },
+      );
+      const states: string[] = [];
+      const read = (async () => {
+        for await (const { task } of watching) states.push(TaskState[task?.state ?? 0] ?? '');
+      })();
+      await expect(read).rejects.toMatchObject({ code: Code.Unauthenticated });
+      expect(Date.now() - exp * 1_000).toBeLessThan(2_000);
+      expect(states).toEqual(['PENDING']);
+      await door().call(cancelTask, { id }, rig.token('root'));
     });
 
     it('refuses ids that are not there or not to be seen, all alike', async () => {

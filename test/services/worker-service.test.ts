@@ -51,6 +51,14 @@ describe.each(doorNames)('a worker without a stream, over %s', (doorName) => {
     (await door().call(getTask, { id }, rig.token('root'))).task?.state;
   const data = (text: string) => ({ value: { case: 'data', value: Buffer.from(text) } }) as const;
 
+  it('waits for tasks no longer than its token lives', async () => {
+    const exp = Math.floor(Date.now() / 1_000) + 2;
+    const token = await rig.coordinator.identity.forge({ sub: 'root', client_id: 'root', exp });
+    const request = { taskTypes: ['a.none'], wait: { seconds: 20n } };
+    expect(await door().call(leaseTasks, request, token)).toMatchObject({ assignments: [] });
+    expect(Date.now() - exp * 1_000).toBeLessThan(2_000);
+  });
+
   it('has the start of every attempt in the history, however soon the report comes', async () => {
     const type = doorName === 'gRPC' ? 'a.quick' : 'a.quick-too';
     // Accepts are gathered for a moment and then written, which a report may overtake.

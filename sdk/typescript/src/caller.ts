@@ -20,6 +20,7 @@ export interface Caller {
     request: MessageShape<I>,
     options?: CallOptions & { readonly retriable?: boolean },
   ): Promise<MessageShape<O>>;
+  /** Begins from the start when the token expires meanwhile. */
   serverStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     request: MessageShape<I>,
@@ -57,14 +58,22 @@ export function createCaller({ channel, credentials, timeoutMs: timeoutMsDefault
     },
 
     async *serverStream(method, request, { signal } = {}) {
-      const token = await credentials.token();
-      try {
-        yield* callServerStream(channel, method, request, { token, signal });
-      } catch (error) {
-        // The coordinator refuses before the first message, so nothing comes twice.
-        if (!(error instanceof DstcError) || error.code !== 'UNAUTHENTICATED') throw error;
-        const fresh = await credentials.token({ refused: token });
-        yield* callServerStream(channel, method, request, { token: fresh, signal });
+      let refused: string | undefined;
+      for (;;) {
+        const token = await credentials.token({ refused });
+        let isServed = false;
+        try {
+          for await (const message of callServerStream(channel, method, request, { token, signal })) {
+            isServed = true;
+            yield message;
+          }
+          return;
+        } catch (error) {
+          // The end of a token that was good is not a second refusal.
+          const isFirst = refused === undefined || isServed;
+          if (!(error instanceof DstcError) || error.code !== 'UNAUTHENTICATED' || !isFirst) throw error;
+          refused = token;
+        }
       }
     },
   };

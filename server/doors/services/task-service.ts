@@ -66,7 +66,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
       for await (const row of watchTasks(deps, {
         namespace: namespaceOf(request),
         ids: request.ids.map(parseTaskId),
-        mayRead: (type) => callerOf(context).may('read', namespaceOf(request), type),
+        caller: callerOf(context),
         signal: context.signal,
       })) {
         yield { task: toTask(row) };

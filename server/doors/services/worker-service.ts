@@ -79,6 +79,8 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
       const waitMs = Math.min(
         optionalMs('wait', request.wait) ?? 0,
         (context.timeoutMs() ?? Number.POSITIVE_INFINITY) - limits.awaitTaskMarginMs,
+        // Who waits longer than its token lives gets nothing after that.
+        caller.principal.expiresAt.getTime() - Date.now(),
       );
       const { tasks, drain } = await leaseOnce(deps, claim.sessionId, info, { waitMs, signal: context.signal });
       return {

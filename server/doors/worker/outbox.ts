@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { SettledSchema, type Settlement } from '@dstc/contract/dstc/v1/worker_pb';
 import { type WorkResponse, WorkResponseSchema } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { limits } from '../../domain/limits.ts';
+import type { Cut } from '../context.ts';
 
 type Message = Exclude<WorkResponse['message'], { case: undefined }>;
 
@@ -20,8 +21,14 @@ const settlementsMax = 1_000;
 /** What a settlement takes here, about. */
 const settlementBytes = 256;
 
-/** `onRoom` is called when a congested outbox has emptied. */
-export function createOutbox(onRoom: () => void): Outbox {
+export interface OutboxOptions {
+  /** Called when a congested outbox has emptied. */
+  readonly onRoom: () => void;
+  /** Called with the error of the end: who waits for the worker to read must not wait any longer. */
+  readonly cut: Cut;
+}
+
+export function createOutbox({ onRoom, cut }: OutboxOptions): Outbox {
   let queue: { readonly message: Message; readonly bytes: number }[] = [];
   let settlements: Settlement[] = [];
   let queuedBytes = 0;
@@ -54,8 +61,10 @@ export function createOutbox(onRoom: () => void): Outbox {
     },
     end(error) {
       flushSettlements();
-      ended ??= { error };
+      if (ended !== undefined) return;
+      ended = { error };
       wake.resolve();
+      if (error !== undefined) cut(error);
     },
     isCongested,
     async *[Symbol.asyncIterator]() {

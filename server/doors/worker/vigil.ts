@@ -4,6 +4,7 @@ import { DstcError } from '../../domain/errors.ts';
 import { limits } from '../../domain/limits.ts';
 import type { LiveSession } from '../../engine/live-session.ts';
 import { toDuration } from '../convert/time.ts';
+import { tokenExpired } from '../token-expiry.ts';
 import type { Access } from './access.ts';
 import type { Outbox } from './outbox.ts';
 
@@ -38,7 +39,7 @@ export function keepVigil({ session, access, outbox, heartbeatMs }: VigilOptions
       }
       const leftMs = access.leftMs();
       if (leftMs <= 0) {
-        outbox.end(new DstcError('TOKEN_INVALID', 'the token has expired and no Credentials came; connect again'));
+        outbox.end(tokenExpired());
       } else if (access.wantsToken()) {
         const within = toDuration(Math.floor(leftMs));
         outbox.push({ case: 'credentialsNeeded', value: create(CredentialsNeededSchema, { within }) });

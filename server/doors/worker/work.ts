@@ -18,7 +18,7 @@ import type { Engine } from '../../engine/engine.ts';
 import type { LiveSession, SessionOutlet } from '../../engine/live-session.ts';
 import { type WorkerInfo, workerDrained } from '../../engine/sessions.ts';
 import type { DrainNotice } from '../../store/sessions.ts';
-import { callerOf } from '../context.ts';
+import { callerOf, cutKey } from '../context.ts';
 import { fenceOf, toAssignment, toCancel, toReconciled, toStop } from '../convert/lease.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { toDuration } from '../convert/time.ts';
@@ -53,8 +53,9 @@ export async function* work(
   const caller = callerOf(context);
   const access = createAccess(deps.callers, caller, namespaceOf(hello));
   const info = workerInfoOf(hello, caller, access.may);
-  const outbox = createOutbox(() => deps.engine.dispatch.roomIn(session));
-  const session = await openSession(deps, hello, info, outbox);
+  const onRoom = () => deps.engine.dispatch.roomIn(session);
+  const outbox = createOutbox({ onRoom, cut: context.values.get(cutKey) });
+  const session = await openInTime(deps, access, openSession(deps, hello, info, outbox));
 
   const vigil = keepVigil({ session, access, outbox, heartbeatMs: heartbeatMsOf(deps) });
   const stopWatchingPolicy = caller.onPolicyChange(() => withdraw(deps, session, outbox));
@@ -67,6 +68,8 @@ export async function* work(
   );
   if (deps.draining.aborted) drain();
   else deps.engine.dispatch.join(session);
+  // The policy may have changed while the session was opened.
+  withdraw(deps, session, outbox);
 
   let endedInOrder = false;
   try {
@@ -83,6 +86,20 @@ export async function* work(
 
 function heartbeatMsOf({ leaseMs }: WorkDeps): number {
   return Math.min(leaseMs / 3, limits.heartbeatMsMax);
+}
+
+/** Waits for a session to be opened, however long that takes, but not longer than the token lives. */
+async function openInTime(deps: WorkDeps, access: Access, opening: Promise<LiveSession>): Promise<LiveSession> {
+  try {
+    return await access.before(opening);
+  } catch (error) {
+    // Nobody will serve it; when the opening has failed, there is none.
+    opening.then(
+      (session) => deps.engine.sessions.detach(session),
+      () => undefined,
+    );
+    throw error;
+  }
 }
 
 /** Begins a session or goes on with one, and answers Hello. */

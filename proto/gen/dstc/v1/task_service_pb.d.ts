@@ -1813,7 +1813,8 @@ export declare const TaskService: GenService<{
    * Streams up to 1,000 tasks, each one first as it is and then after changes;
    * changes that follow each other quickly may come as one. Ends when all of them
    * have ended.
-   * Errors: NOT_FOUND `TASK_NOT_FOUND`, with the id in the metadata.
+   * Errors: NOT_FOUND `TASK_NOT_FOUND`, with the id in the metadata, UNAUTHENTICATED
+   * `TOKEN_INVALID` when the token expires meanwhile: watch again with a fresh one.
    *
    * @generated from rpc dstc.v1.TaskService.WatchTasks
    */
