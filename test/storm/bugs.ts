@@ -1,6 +1,7 @@
 import { cp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { FaultKind } from './faults.ts';
 
 /** A replacement in one file of the coordinator. */
 interface Edit {
@@ -148,6 +149,13 @@ const bugs = {
 
 export type BugName = keyof typeof bugs;
 export const bugNames = Object.keys(bugs) as BugName[];
+
+/** Faults without which a mistake does no harm. A minute has no time for all kinds, so these come first. */
+export const faultsFor: { readonly [Name in BugName]?: readonly FaultKind[] } = {
+  'early-acknowledgement': ['terminate backends', 'crash Postgres', 'kill a coordinator'],
+  'policy-at-open': ['take the right to work away'],
+  'no-deadline': ['block Postgres', 'leave Postgres half open'],
+};
 
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 

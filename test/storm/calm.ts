@@ -15,7 +15,13 @@ export async function measureInCalm(world: World, record: StormRecord, interrupt
   // What the storm broke off is over by then.
   await rest(limits.leaseMsDefault + 2_000);
 
-  const { worker, sessionId } = await busyWorker(world, record, rest);
+  await populate(world, record, rest);
+  const busy = await busyWorker(world, record, rest);
+  if (busy === undefined) {
+    record.accidents.push('in calm, no worker was given anything to do');
+    return;
+  }
+  const { worker, sessionId } = busy;
   const killed = { worker: worker.name, sessionId, atMs: Date.now() };
   await worker.process.end('SIGKILL');
   await rest(limits.leaseMsDefault + 3_000);
@@ -37,27 +43,47 @@ export async function measureInCalm(world: World, record: StormRecord, interrupt
   record.calm = { killed, restartsFromMs, lostNode, toMs: Date.now() };
 }
 
-/** Who has most to lose, with a coordinator whose clock is wrong if that has workers: its sessions must end like any other. */
+/**
+ * Brings a worker to the coordinator whose clock is wrong, as nothing else shows that sessions end there like any other:
+ * workers that are cut off go to the next address.
+ */
+async function populate(world: World, record: StormRecord, rest: (ms: number) => Promise<void>): Promise<void> {
+  const place = world.nodes.findIndex(({ address }) => !address.hasRightClock);
+  const isThere = () => lastSessions(record).some(({ address }) => address === world.nodes[place]?.frontAddress);
+  for (let before = 1; before < 2 * world.nodes.length && !isThere(); before += 1) {
+    world.fronts.at((place - before) % world.nodes.length)?.proxy.cut();
+    await rest(2_000);
+  }
+}
+
+const busyMsMax = 20_000;
+const wrongClockMs = 8_000;
+
+/** Who has most to lose, with the coordinator whose clock is wrong if that has such workers. */
 async function busyWorker(
   { nodes, workers, postgres: database }: World,
   record: StormRecord,
   rest: (ms: number) => Promise<void>,
-): Promise<{ readonly worker: Hand; readonly sessionId: string }> {
+): Promise<{ readonly worker: Hand; readonly sessionId: string } | undefined> {
   const wrong = nodes.find(({ address }) => !address.hasRightClock)?.frontAddress;
   const sql = postgres(database.url, { max: 1 });
+  const sinceMs = performance.now();
+  const elapsedMs = () => performance.now() - sinceMs;
   try {
-    for (;;) {
+    while (elapsedMs() < busyMsMax) {
       const busy = await sql<{ sessionId: string }[]>`
         SELECT session_id AS "sessionId" FROM task
         WHERE state = 'RUNNING' AND type IN ('storm.slow', 'storm.long') AND started_time IS NOT NULL
         GROUP BY session_id ORDER BY count(*) DESC`;
       const last = lastSessions(record).filter(({ address }) => address !== '');
       const found = busy.flatMap(({ sessionId }) => last.filter((entry) => entry.sessionId === sessionId));
-      const chosen = found.find(({ address }) => address === wrong) ?? found[0];
+      const chosen =
+        found.find(({ address }) => address === wrong) ?? (elapsedMs() > wrongClockMs ? found[0] : undefined);
       const worker = workers.find(({ name }) => name === chosen?.worker);
       if (chosen !== undefined && worker !== undefined) return { worker, sessionId: chosen.sessionId };
       await rest(200);
     }
+    return undefined;
   } finally {
     await sql.end();
   }

@@ -2,6 +2,7 @@ import type postgres from 'postgres';
 import { checkAccess } from './check-access.ts';
 import { checkAttempts } from './check-attempts.ts';
 import { checkCalls } from './check-calls.ts';
+import { checkProgress } from './check-progress.ts';
 import { checkReports } from './check-reports.ts';
 import { checkTasks } from './check-tasks.ts';
 import { faultKinds } from './faults.ts';
@@ -16,6 +17,7 @@ export async function check(sql: postgres.Sql, record: StormRecord, minutes: num
   return [
     ...(await checkTasks(sql, record, samplesMin)),
     ...checkReports(record),
+    await checkProgress(sql, record),
     ...(await checkAttempts(sql, record)),
     ...checkAccess(record),
     ...checkCalls(record),

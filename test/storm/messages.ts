@@ -50,6 +50,8 @@ export type Message =
   | { readonly kind: 'told'; readonly taskId: string; readonly atMs: number }
   /** What a zombie's late report came to. */
   | { readonly kind: 'settled'; readonly report: string; readonly outcome: string; readonly taskId: string }
+  /** A zombie told of its progress on leases that may be lost by then. */
+  | { readonly kind: 'boasted'; readonly leases: readonly BoastedLease[]; readonly atMs: number }
   /** What a report on a lease of another session came to. */
   | { readonly kind: 'foreign'; readonly outcome: string; readonly taskId: string }
   /** A guest was given a task. */
@@ -75,6 +77,11 @@ export interface Call {
   readonly ms: number;
   readonly deadlineMs: number;
   readonly code: string;
+}
+
+export interface BoastedLease {
+  readonly taskId: string;
+  readonly leaseId: string;
 }
 
 /** A guest's stream, from its Welcome to its end. */

@@ -91,6 +91,8 @@ export interface Stamp {
   /** When the handler began, and when it was done, on the clock of the machine. */
   readonly beganMs: number;
   readonly endedMs: number;
+  /** Of haunted tasks: the checkpoint that it began with, empty without one. */
+  readonly found?: string;
 }
 
 /** What a worker says of a lease that it knows to be lost: it must stand nowhere. */

@@ -2,15 +2,20 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type FaultDeps, type FaultKind, faultKinds, strikeOnce } from './faults.ts';
 import { createRandom } from './random.ts';
 
+export interface Rage {
+  readonly seed: number;
+  readonly minutes: number;
+  /** Kinds that are to come before all others. */
+  readonly first: readonly FaultKind[];
+}
+
 /** One fault every four to five seconds, each kind once before any comes again; resolves when all are made good. */
-export async function rage(
-  deps: FaultDeps,
-  options: { readonly seed: number; readonly minutes: number },
-): Promise<void> {
+export async function rage(deps: FaultDeps, options: Rage): Promise<void> {
   const random = createRandom(options.seed);
   const startedMs = performance.now();
   const underWay = new Set<Promise<void>>();
-  let kinds: FaultKind[] = [];
+  const rest = random.shuffled(faultKinds).filter((kind) => !options.first.includes(kind));
+  let kinds: FaultKind[] = [...options.first, ...rest];
   while (performance.now() - startedMs < options.minutes * 60_000 && !deps.interrupted.aborted) {
     await pause(random.between(4_000, 5_000), undefined, { signal: deps.interrupted }).catch(() => undefined);
     if (kinds.length === 0) kinds = random.shuffled(faultKinds);

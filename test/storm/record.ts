@@ -52,6 +52,8 @@ export interface StormRecord {
   readonly told: Map<string, number>;
   /** Settlements of reports that came late, by report and outcome. */
   readonly settlements: Map<string, number>;
+  /** Progress that zombies told of, by lease: the task and the last time. */
+  readonly boasts: Map<string, { readonly taskId: string; readonly atMs: number }>;
   /** Reports that were recorded although the lease was another session's. */
   readonly foreign: Map<string, number>;
   /** Of each worker, in order. */
@@ -81,6 +83,7 @@ export function createRecord(): StormRecord {
     lateCalls: [],
     told: new Map(),
     settlements: new Map(),
+    boasts: new Map(),
     foreign: new Map(),
     sessions: [],
     workerOfSession: new Map(),
@@ -131,6 +134,9 @@ export function note(record: StormRecord, from: string, message: Message): void 
       break;
     case 'settled':
       count(record.settlements, `${message.report} ${message.outcome}`);
+      break;
+    case 'boasted':
+      for (const { leaseId, taskId } of message.leases) record.boasts.set(leaseId, { taskId, atMs: message.atMs });
       break;
     case 'foreign':
       count(record.foreign, message.outcome);

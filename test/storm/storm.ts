@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import postgres from 'postgres';
-import type { BugName } from './bugs.ts';
+import { type BugName, faultsFor } from './bugs.ts';
 import { measureInCalm } from './calm.ts';
 import { check } from './check.ts';
 import { explain } from './explain.ts';
@@ -51,7 +51,8 @@ export async function runStorm(storm: Storm, interrupted: AbortSignal): Promise<
     console.log(`${rate} tasks a second`);
     const stopGoverning = govern(world, rate);
     try {
-      await rage({ world, record, interrupted: ended }, storm);
+      const first = (bug && faultsFor[bug]) ?? [];
+      await rage({ world, record, interrupted: ended }, { seed, minutes, first });
       if (minutes >= calmFromMinutes) {
         console.log('healed; measuring in calm');
         await measureInCalm(world, record, ended);

@@ -40,7 +40,8 @@ function handles(type: PlanType): boolean {
 
 async function follow({ type, ms, failures }: Plan, context: TaskContext): Promise<Stamp> {
   const { task, signal } = context;
-  const stamp = { taskId: task.id, sessionId, attempt: task.attempt, by: name, beganMs: Date.now() };
+  const found = type === 'storm.haunted' && { found: Buffer.from(task.checkpoint ?? []).toString() };
+  const stamp = { taskId: task.id, sessionId, attempt: task.attempt, by: name, beganMs: Date.now(), ...found };
   try {
     await (type === 'storm.long' ? workLong(ms, context) : pause(ms, undefined, { signal }));
   } catch (error) {

@@ -16,6 +16,8 @@ const credentials = clientCredentials({ issuer, clientId, clientSecret });
 const random = createRandom(seed);
 const ways = ['succeeded', 'failed', 'released', 'cancelAcknowledged'] as const;
 type Way = (typeof ways)[number];
+/** More often than a node writes what it was told. */
+const boastMs = 200;
 
 /** Leases of the session before, by id. */
 let foreign: LeaseRef[] = [];
@@ -42,13 +44,26 @@ async function haunt(): Promise<void> {
     for (;;) {
       for (const assignment of (await worker.next('assignments', 60_000)).items) {
         const lease = leaseOf(assignment);
-        const stamp = { taskId: lease.taskId, sessionId, attempt: lease.attempt, by: name, beganMs: Date.now() };
+        const found = Buffer.from(assignment.checkpoint).toString();
+        const stamp = { taskId: lease.taskId, sessionId, attempt: lease.attempt, by: name, beganMs: Date.now(), found };
         held.set(lease.leaseId, { lease, stamp });
         worker.send({ case: 'accepted', value: { leases: [lease] } });
         // The attempt is over after hauntedRunMs, and within a second or so somebody else has the next one.
         setTimeout(() => report(lease, stamp, 'succeeded', false), random.between(2_500, 4_500));
       }
     }
+  }
+
+  /** Tells of its progress for as long as it has not reported, whoever has the task by then. */
+  function boast(): void {
+    const leases = [...held.values()].flatMap(({ lease }) => (reported.has(lease.leaseId) ? [] : lease));
+    if (leases.length === 0) return;
+    const items = leases.map((lease) => {
+      const checkpoint = Buffer.from(lease.leaseId);
+      return { lease, progress: { percent: 50, message: lease.leaseId, checkpoint } };
+    });
+    worker.send({ case: 'progress', value: { items } });
+    tell({ kind: 'boasted', leases: leases.map(({ taskId, leaseId }) => ({ taskId, leaseId })), atMs: Date.now() });
   }
 
   /** Told to stop, it knows that the lease is lost, and goes on all the same. */
@@ -78,6 +93,7 @@ async function haunt(): Promise<void> {
     }
   }
 
+  const boasting = setInterval(boast, boastMs);
   try {
     const { sessionId } = await worker.next('welcome');
     for (const lease of foreign.splice(0)) {
@@ -88,6 +104,7 @@ async function haunt(): Promise<void> {
     const stay = pause(random.between(15_000, 30_000));
     await Promise.race([hold(sessionId), defy(), listen(), stay]);
   } finally {
+    clearInterval(boasting);
     foreign = [...held.values()].map(({ lease }) => lease).filter(({ leaseId }) => !reported.has(leaseId));
     worker.cut();
   }
