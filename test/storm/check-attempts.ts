@@ -2,8 +2,10 @@ import type postgres from 'postgres';
 import { limits } from '../../server/domain/limits.ts';
 import { takeoverMsMax } from './calm.ts';
 import { revocation } from './faults.ts';
+import { backName, frontName } from './nodes.ts';
 import type { Property, Violation } from './property.ts';
 import { type Calm, type StormRecord, starvedMs } from './record.ts';
+import { postgresName } from './storm-postgres.ts';
 
 interface Loss {
   readonly taskId: string;
@@ -51,14 +53,18 @@ function inCalm(record: StormRecord, calm: Calm, losses: readonly Loss[]): Prope
   const lateMs = losses
     .filter(({ sessionId }) => sessionId === killed.sessionId)
     .map(({ at }) => at.getTime() - killed.atMs);
-  const nodes = [...new Set(record.stalls.map(({ name }) => name))].filter((name) => name.startsWith('node-'));
-  const allowedMs = redispatchMsMax + starvedMs(record, nodes, killed.atMs, killed.atMs + redispatchMsMax);
+  // Whichever coordinator has the time takes the leases back.
+  const sweptLateMs = record.nodes.map(({ name }) =>
+    starvedMs(record, [name, postgresName], killed.atMs, killed.atMs + redispatchMsMax),
+  );
+  const allowedMs = redispatchMsMax + Math.min(...sweptLateMs);
   const returns = lostNode.workers.map((worker) => {
     const entry = record.sessions.find((session) => session.worker === worker && session.atMs > lostNode.atMs);
-    return { worker, ms: (entry?.atMs ?? Number.POSITIVE_INFINITY) - lostNode.atMs };
+    const ms = (entry?.atMs ?? Number.POSITIVE_INFINITY) - lostNode.atMs;
+    const through = record.nodes.filter(({ address }) => address === entry?.address).map(({ name }) => name);
+    const names = [worker, postgresName, ...through];
+    return { worker, ms, msMax: takeoverMsMax + starvedMs(record, names, lostNode.atMs, lostNode.atMs + ms) };
   });
-  const returnMs = (worker: string) =>
-    takeoverMsMax + starvedMs(record, [worker, ...nodes], lostNode.atMs, lostNode.atMs + takeoverMsMax);
   const burnt = losses.filter(
     ({ at, sessionId }) =>
       at.getTime() >= restartsFromMs &&
@@ -78,7 +84,7 @@ function inCalm(record: StormRecord, calm: Calm, losses: readonly Loss[]): Prope
     {
       name: 'in calm, workers of a killed coordinator are back within 5 s',
       violations: returns
-        .filter(({ worker, ms }) => ms > returnMs(worker))
+        .filter(({ ms, msMax }) => ms > msMax)
         .map(({ worker, ms }) => ({ text: `${worker} after ${ms} ms` })),
       samples: returns.length,
       samplesMin: 1,
@@ -103,6 +109,9 @@ function causeOf(record: StormRecord, worker: string, atMs: number): string {
   const felt = record.faults.filter(({ fromMs, toMs }) => fromMs <= atMs && toMs + aftermathMs >= atMs);
   if (felt.some(({ target }) => target === worker)) return 'their worker';
   if (wasStarved(record, worker, atMs)) return 'a machine that had no time';
+  // Where nothing of its own was hit, a worker had no reason to go anywhere else.
+  const own = new Set([postgresName, ...nodesOf(record, worker, atMs).flatMap(partsOf)]);
+  if (!felt.some(({ target }) => own.has(target))) return certain;
   const kinds = [...new Set(felt.map(({ kind }) => kind))]
     .filter((kind) => !kind.endsWith(' a worker') && kind !== revocation)
     .sort();
@@ -110,12 +119,31 @@ function causeOf(record: StormRecord, worker: string, atMs: number): string {
   return kinds.filter((kind) => !isCoordinatorLost(kind)).join(', ');
 }
 
-/** A session lives for a lease without a sign of life; whoever could not run for a quarter of it may miss that. */
-function wasStarved(record: StormRecord, worker: string, atMs: number): boolean {
-  const names = new Set(record.stalls.map(({ name }) => name).filter((name) => name.startsWith('node-')));
-  return [worker, ...names].some(
-    (name) => starvedMs(record, [name], atMs - aftermathMs, atMs) > limits.leaseMsDefault / 4,
+/** The coordinators that a worker had to do with lately; any of them when it has no stream. */
+function nodesOf({ nodes, sessions }: StormRecord, worker: string, atMs: number): string[] {
+  const own = sessions.filter((entry) => entry.worker === worker);
+  const lately = own.filter(
+    (entry, index) => entry.atMs <= atMs && (own[index + 1]?.atMs ?? atMs) >= atMs - aftermathMs,
   );
+  const addresses = new Set(lately.map(({ address }) => address));
+  return nodes.filter(({ address }) => addresses.has(address) || addresses.has('')).map(({ name }) => name);
+}
+
+/** What a fault can hit of a coordinator. */
+function partsOf(node: string): string[] {
+  return [node, frontName(node), backName(node)];
+}
+
+/** From the last sign of life that counted to the sweep, if that was not late itself. */
+const sessionMs = limits.leaseMsDefault + 2_000;
+
+/**
+ * A session lives for a lease after the last sign of life, of which two thirds are used up by the pings and renewals of
+ * quiet times; whoever could not run for a quarter of it, all who had a part in it taken together, may miss the rest.
+ */
+function wasStarved(record: StormRecord, worker: string, atMs: number): boolean {
+  const names = [worker, postgresName, ...nodesOf(record, worker, atMs)];
+  return starvedMs(record, names, atMs - sessionMs, atMs) > limits.leaseMsDefault / 4;
 }
 
 function isCoordinatorLost(kind: string): boolean {

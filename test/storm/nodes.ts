@@ -43,6 +43,10 @@ export interface Nodes {
   readonly backs: readonly Way[];
 }
 
+/** The ways to and from a coordinator, as faults name them. */
+export const frontName = (node: string): string => `clients to ${node}`;
+export const backName = (node: string): string => `${node} to Postgres`;
+
 /** Coordinators with a proxy before and one behind each of them; not yet started. What is to be undone goes to `undo`. */
 export async function createNodes(options: NodesOptions, undo: (() => unknown)[]): Promise<Nodes> {
   const { count, wrongClock, directory, program, postgres, policyFile, certificate, log, interrupted } = options;
@@ -83,8 +87,8 @@ export async function createNodes(options: NodesOptions, undo: (() => unknown)[]
     undo.push(() => coordinator.end('SIGKILL'));
     const frontAddress = `127.0.0.1:${front.port}`;
     nodes.push({ name, process: coordinator, address, frontAddress, isHit: false });
-    fronts.push({ name: `clients to ${name}`, proxy: front, isHit: false });
-    backs.push({ name: `${name} to Postgres`, proxy: back, isHit: false });
+    fronts.push({ name: frontName(name), proxy: front, isHit: false });
+    backs.push({ name: backName(name), proxy: back, isHit: false });
   }
   return { nodes, fronts, backs };
 }

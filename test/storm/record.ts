@@ -31,6 +31,8 @@ export interface Calm {
 
 /** What the clients of a storm saw, to be held against the database. */
 export interface StormRecord {
+  /** The coordinators, as workers know them. */
+  readonly nodes: { readonly name: string; readonly address: string }[];
   /** Submitters that hear orders. */
   readonly ready: Set<string>;
   /** Every key that was sent. */
@@ -64,7 +66,7 @@ export interface StormRecord {
   readonly faults: FaultEntry[];
   /** What was measured when the storm was over. */
   calm: Calm | undefined;
-  /** When the machine had no time for a process. */
+  /** When the machine had no time for a process, or for what Postgres was asked. */
   readonly stalls: (Stall & { readonly name: string })[];
   /** What should not have happened and needs no further checking. */
   readonly accidents: string[];
@@ -72,6 +74,7 @@ export interface StormRecord {
 
 export function createRecord(): StormRecord {
   return {
+    nodes: [],
     ready: new Set(),
     sent: new Map(),
     acknowledged: new Map(),
@@ -159,11 +162,18 @@ export function note(record: StormRecord, from: string, message: Message): void 
   }
 }
 
-/** For how long the machine had no time for some processes between two moments: what they do is late by as much. */
+/**
+ * For how long the machine had no time for some processes between two moments: what they do one after the other is late
+ * by as much, and never by more than the time that there was.
+ */
 export function starvedMs(record: StormRecord, names: readonly string[], fromMs: number, toMs: number): number {
-  return record.stalls
-    .filter(({ name, atMs, ms }) => names.includes(name) && atMs >= fromMs && atMs - ms <= toMs)
-    .reduce((sum, { ms }) => sum + ms, 0);
+  const sumMs = record.stalls
+    .filter(({ name, atMs, spanMs }) => names.includes(name) && atMs > fromMs && atMs - spanMs < toMs)
+    .reduce(
+      (sum, { atMs, ms, spanMs }) => sum + Math.min(ms, Math.min(atMs, toMs) - Math.max(atMs - spanMs, fromMs)),
+      0,
+    );
+  return Math.min(sumMs, Math.max(0, toMs - fromMs));
 }
 
 function count(counts: Map<string, number>, key: string): void {

@@ -1,7 +1,10 @@
-/** A while in which this process could not run, although it would have. */
+/** A while in which a process could not run, although it would have. */
 export interface Stall {
+  /** When it was over. */
   readonly atMs: number;
+  /** For how long it could not run, somewhere within the last `spanMs`. */
   readonly ms: number;
+  readonly spanMs: number;
 }
 
 const intervalMs = 50;
@@ -24,7 +27,7 @@ export function watchStarvation(report: (stall: Stall) => void): void {
     last = at;
     cpu = process.cpuUsage();
     if (at - gathered.sinceMs < gatherMs) return;
-    if (gathered.ms > worthNotingMs) report({ atMs: now(), ms: gathered.ms });
+    if (gathered.ms > worthNotingMs) report({ atMs: now(), ms: gathered.ms, spanMs: at - gathered.sinceMs });
     gathered = { sinceMs: at, ms: 0 };
   }, intervalMs).unref();
 }

@@ -4,6 +4,8 @@ import postgres from 'postgres';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../server/embedded/postgres.ts';
 import { freePort } from '../setup/free-port.ts';
 
+export const postgresName = 'Postgres';
+
 /** A real Postgres, with fsync on, that can be stopped as a crash would. */
 export interface StormPostgres {
   readonly port: number;

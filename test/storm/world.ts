@@ -14,7 +14,8 @@ import { hauntedRunMs, planTypes } from './plan.ts';
 import { createRandom } from './random.ts';
 import { note, type StormRecord } from './record.ts';
 import { type StormPolicy, writeStormPolicy } from './storm-policy.ts';
-import { type StormPostgres, startStormPostgres } from './storm-postgres.ts';
+import { postgresName, type StormPostgres, startStormPostgres } from './storm-postgres.ts';
+import { watchPostgres } from './watch-postgres.ts';
 
 /** Something that a fault can hit; one fault at a time. */
 export interface Target {
@@ -99,6 +100,8 @@ async function build(
     },
     undo,
   );
+  record.nodes.push(...nodes.map(({ name, frontAddress }) => ({ name, address: frontAddress })));
+  undo.push(watchPostgres(postgres.url, (stall) => record.stalls.push({ ...stall, name: postgresName })));
   for (const node of nodes) await node.process.start();
   await applyTypes(identity, nodes[0]?.address.grpc, certificate.certificate);
 
@@ -133,7 +136,7 @@ async function build(
   const submitters = enlist('submitter', 'producer', counts.submitters).map((hand) => hand.process);
   return {
     ...{ nodes, fronts, backs, workers, guests, submitters, policy, logFile },
-    postgres: { ...postgres, name: 'Postgres', isHit: false },
+    postgres: { ...postgres, name: postgresName, isHit: false },
     clock: `the clock of node-${wrongClock.node + 1} is an hour ${wrongClock.ms < 0 ? 'behind' : 'ahead'}`,
   };
 }
