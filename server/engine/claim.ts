@@ -66,8 +66,8 @@ export interface ClaimDeps {
 }
 
 /**
- * A claim is one short transaction: lock what is due, place it, lease what was placed. Types with limits take two or
- * three more statements, and only they.
+ * A claim is one short transaction: lock what is due, place it, lease what was placed, in two round trips. Types with
+ * limits take some more statements and round trips, and only they.
  */
 export function createClaim({ database, starts }: ClaimDeps): Claim {
   // Where the turns of this node are. Each node has its own: none of them passes over a key.
@@ -115,12 +115,15 @@ export function createClaim({ database, starts }: ClaimDeps): Claim {
   }
 
   return async (wants, choose) => {
-    const { leased, due, seen } = await database.transaction(async (sql) => {
-      const { due, limited } = await lockDueTasks(sql, wants, starts.of(wants));
+    const { leased, due, seen } = await database.shortTransaction(async (sql, { first, last }) => {
+      const { due, limited } = await first(() => lockDueTasks(sql, wants, starts.of(wants)));
       const seen = await lockLimited(sql, limited);
       const plain = due.map((task) => ({ ...task, queue: queueOf(task), counted: false }));
       const chosen = choose([...plain, ...candidatesOf(seen)]);
-      const leased = chosen.length === 0 ? [] : await leasePendingTasks(sql, chosen);
+      if (chosen.length === 0) return { leased: [], due, seen };
+      const lease = () => leasePendingTasks(sql, chosen);
+      if (seen.offered.size === 0) return { leased: await last(lease), due, seen };
+      const leased = await lease();
       await spend(sql, seen, leased);
       return { leased, due, seen };
     });

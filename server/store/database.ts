@@ -2,9 +2,10 @@ import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type postgres from 'postgres';
 import { DstcError } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
-import { type Connection, openConnection } from './connection.ts';
+import { openConnection } from './connection.ts';
 import { createConnectionPool } from './connection-pool.ts';
-import { databaseError, databaseUnavailable, isConnectFailure, isConnectionLost } from './database-error.ts';
+import { databaseError, databaseUnavailable, isConnectFailure } from './database-error.ts';
+import { type Ends, inShortTransaction, inTransaction } from './transaction.ts';
 
 /** What a statement runs on: a connection, perhaps in a transaction. */
 export type Sql = postgres.ISql;
@@ -15,6 +16,8 @@ export interface Database {
   readonly run: <Result>(call: (sql: Sql) => Promise<Result>, limit?: CallLimit) => Promise<Result>;
   /** Runs several statements as one transaction. */
   readonly transaction: <Result>(call: (sql: Sql, orm: PostgresJsDatabase) => Promise<Result>) => Promise<Result>;
+  /** The same with two round trips less; see `Ends`. */
+  readonly shortTransaction: <Result>(call: (sql: Sql, ends: Ends) => Promise<Result>) => Promise<Result>;
   /** Runs one ordinary query. */
   readonly query: <Result>(call: (orm: PostgresJsDatabase) => Promise<Result>) => Promise<Result>;
   readonly close: () => Promise<void>;
@@ -74,25 +77,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     run: (call, limit) => run(limits.databaseQueueMax, () => pool.use(({ sql }) => call(sql), limit?.callMsMax)),
     transaction: (call) =>
       run(limits.databaseQueueMax, () => pool.use((connection) => inTransaction(connection, call))),
+    shortTransaction: (call) =>
+      run(limits.databaseQueueMax, () => pool.use(({ sql }) => inShortTransaction(sql, call))),
     // What callers read gives way first, so that a flood of readers stops no lease and no report.
     query: (call) => run(limits.databaseReadQueueMax, () => pool.use(({ orm }) => call(orm))),
     close: () => pool.close(),
   };
-}
-
-/** The connection belongs to this call alone, so that plain statements make a transaction. */
-async function inTransaction<Result>(
-  { sql, orm }: Pick<Connection, 'sql' | 'orm'>,
-  call: (sql: Sql, orm: PostgresJsDatabase) => Promise<Result>,
-): Promise<Result> {
-  await sql`BEGIN`;
-  try {
-    const result = await call(sql, orm);
-    await sql`COMMIT`;
-    return result;
-  } catch (error) {
-    // With its connection a transaction is gone, too.
-    if (!isConnectionLost(error)) await sql`ROLLBACK`;
-    throw error;
-  }
 }

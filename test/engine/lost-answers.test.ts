@@ -54,7 +54,12 @@ function losing(real: Database): Database {
     loss.left -= 1;
     throw new DstcError('DATABASE_UNAVAILABLE', 'the connection was cut behind the commit');
   }
-  return { ...real, run: (call) => lose(real.run(call)), transaction: (call) => lose(real.transaction(call)) };
+  return {
+    ...real,
+    run: (call) => lose(real.run(call)),
+    transaction: (call) => lose(real.transaction(call)),
+    shortTransaction: (call) => lose(real.shortTransaction(call)),
+  };
 }
 
 function losingOne<Result>(call: () => Result): Result {

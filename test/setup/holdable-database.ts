@@ -14,22 +14,35 @@ export interface Hold {
 export function holdable(real: Database): HoldableDatabase {
   let next: { readonly reached: () => void; readonly released: Promise<void> } | undefined;
 
-  const write: Database['transaction'] = (call) => {
+  /** Where the next write stops with its result; undefined when it does not. */
+  function stopping(): (<Result>(result: Result) => Promise<Result>) | undefined {
     const held = next;
     next = undefined;
-    if (held === undefined) return real.transaction(call);
-    return real.transaction(async (sql, orm) => {
-      const result = await call(sql, orm);
+    if (held === undefined) return undefined;
+    return async (result) => {
       held.reached();
       await held.released;
       return result;
-    });
+    };
+  }
+
+  const write: Database['transaction'] = (call) => {
+    const stop = stopping();
+    return real.transaction(stop === undefined ? call : (sql, orm) => call(sql, orm).then(stop));
+  };
+
+  const shortWrite: Database['shortTransaction'] = (call) => {
+    const stop = stopping();
+    if (stop === undefined) return real.shortTransaction(call);
+    // Its last statement goes without the commit, which then comes behind the stop.
+    return real.shortTransaction((sql, { first }) => call(sql, { first, last: (statement) => statement() }).then(stop));
   };
 
   return {
     ...real,
     run: (call, limit) => (next === undefined ? real.run(call, limit) : write(call)),
     transaction: write,
+    shortTransaction: shortWrite,
     hold() {
       const reached = Promise.withResolvers<void>();
       const released = Promise.withResolvers<void>();

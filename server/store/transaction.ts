@@ -1,0 +1,65 @@
+import { setImmediate } from 'node:timers/promises';
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import type { Connection } from './connection.ts';
+import type { Sql } from './database.ts';
+import { isConnectionLost } from './database-error.ts';
+
+/** The connection belongs to this call alone, so that plain statements make a transaction. */
+export async function inTransaction<Result>(
+  { sql, orm }: Pick<Connection, 'sql' | 'orm'>,
+  call: (sql: Sql, orm: PostgresJsDatabase) => Promise<Result>,
+): Promise<Result> {
+  await sql`BEGIN`;
+  try {
+    const result = await call(sql, orm);
+    await sql`COMMIT`;
+    return result;
+  } catch (error) {
+    await rollBack(sql, error);
+    throw error;
+  }
+}
+
+/** What the two ends of a transaction are sent with, so that they take no round trips of their own. */
+export interface Ends {
+  /** The first statement, behind BEGIN. If that fails it is carried out alone, so it only reads and locks. */
+  readonly first: <Result>(statement: () => Promise<Result>) => Promise<Result>;
+  /** The last one, before COMMIT, which rolls back when it has failed. Left out when nothing is to be written. */
+  readonly last: <Result>(statement: () => Promise<Result>) => Promise<Result>;
+}
+
+export async function inShortTransaction<Result>(
+  sql: Sql,
+  call: (sql: Sql, ends: Ends) => Promise<Result>,
+): Promise<Result> {
+  let isEnded = false;
+  const ends: Ends = {
+    async first(statement) {
+      const begun = sql`BEGIN`.execute();
+      const [result] = await Promise.all([statement(), begun]);
+      return result;
+    },
+    async last(statement) {
+      isEnded = true;
+      const written = statement();
+      // In the next turn of the loop the driver has the statement, so that COMMIT can only come behind it.
+      const committed = setImmediate().then(() => sql`COMMIT`);
+      await Promise.allSettled([written, committed]);
+      await committed;
+      return await written;
+    },
+  };
+  try {
+    const result = await call(sql, ends);
+    if (!isEnded) await sql`COMMIT`;
+    return result;
+  } catch (error) {
+    if (!isEnded) await rollBack(sql, error);
+    throw error;
+  }
+}
+
+/** With its connection a transaction is gone, too. */
+async function rollBack(sql: Sql, error: unknown): Promise<void> {
+  if (!isConnectionLost(error)) await sql`ROLLBACK`;
+}
