@@ -24,16 +24,20 @@ const offerLists = fc
     }),
     { maxLength: 6 },
   )
-  .map((list): Offer[] =>
+  .map((list): Offer<string>[] =>
     list.map(({ total, byQueue }, index) => ({
-      sessionId: `s${index}`,
+      taker: `s${index}`,
       total,
       byQueue: new Map(Object.entries(byQueue)),
     })),
   );
 
 /** The rule without any cleverness: in order, each task goes to some session that has room for it, if there is one. */
-function isPlaceable(candidate: Candidate, offers: readonly Offer[], taken: (offer: Offer, queue?: string) => number) {
+function isPlaceable(
+  candidate: Candidate,
+  offers: readonly Offer<string>[],
+  taken: (offer: Offer<string>, queue?: string) => number,
+) {
   return offers.some(
     (offer) => taken(offer) < offer.total && taken(offer, candidate.queue) < (offer.byQueue.get(candidate.queue) ?? 0),
   );
@@ -42,36 +46,34 @@ function isPlaceable(candidate: Candidate, offers: readonly Offer[], taken: (off
 describe('placing tasks', () => {
   test('goes by priority, then by how long they are due', () => {
     const due = (id: string, priority: number, availableMs: number) => ({ id, queue: 'a', priority, availableMs });
-    const offer = { sessionId: 's', total: 9, byQueue: new Map([['a', 3]]) };
+    const offer = { taker: 's', total: 9, byQueue: new Map([['a', 3]]) };
     const placed = allocate([due('late', 4, 9), due('low', 0, 1), due('early', 4, 2), due('high', 9, 50)], [offer]);
     expect(placed.map(({ taskId }) => taskId)).toEqual(['high', 'early', 'late']);
   });
 
   test('lets the sessions take turns', () => {
     const candidates = Array.from({ length: 6 }, (_, n) => ({ id: `${n}`, queue: 'a', priority: 4, availableMs: n }));
-    const offers = ['x', 'y', 'z'].map((sessionId) => ({ sessionId, total: 6, byQueue: new Map([['a', 6]]) }));
-    expect(allocate(candidates, offers).map(({ sessionId }) => sessionId)).toEqual(['x', 'y', 'z', 'x', 'y', 'z']);
+    const offers = ['x', 'y', 'z'].map((taker) => ({ taker, total: 6, byQueue: new Map([['a', 6]]) }));
+    expect(allocate(candidates, offers).map(({ taker }) => taker)).toEqual(['x', 'y', 'z', 'x', 'y', 'z']);
   });
 
   test('places for every demand what the plain rule places: in order, within every bound, leaving nothing that fits', () => {
     fc.assert(
       fc.property(candidateLists, offerLists, (candidates, offers) => {
-        const byTask = new Map(
-          allocate(candidates, offers).map((placement) => [placement.taskId, placement.sessionId]),
-        );
-        const placed: { sessionId: string; queue: string }[] = [];
-        const taken = ({ sessionId }: Offer, queue?: string) =>
-          placed.filter((one) => one.sessionId === sessionId && (queue === undefined || one.queue === queue)).length;
+        const byTask = new Map(allocate(candidates, offers).map((placement) => [placement.taskId, placement.taker]));
+        const placed: { taker: string; queue: string }[] = [];
+        const taken = ({ taker }: Offer<string>, queue?: string) =>
+          placed.filter((one) => one.taker === taker && (queue === undefined || one.queue === queue)).length;
         const ordered = candidates.toSorted((a, b) => b.priority - a.priority || a.availableMs - b.availableMs);
         for (const candidate of ordered) {
-          const sessionId = byTask.get(candidate.id);
+          const taker = byTask.get(candidate.id);
           // A session's total is one bound over all its queues, so that who takes a task decides about later ones: the
           // model follows the choice, and only asks whether there was one.
-          expect(sessionId !== undefined).toBe(isPlaceable(candidate, offers, taken));
-          if (sessionId === undefined) continue;
-          placed.push({ sessionId, queue: candidate.queue });
-          const offer = offers.find((one) => one.sessionId === sessionId);
-          if (offer === undefined) throw new Error(`placed with ${sessionId}, which offers nothing`);
+          expect(taker !== undefined).toBe(isPlaceable(candidate, offers, taken));
+          if (taker === undefined) continue;
+          placed.push({ taker, queue: candidate.queue });
+          const offer = offers.find((one) => one.taker === taker);
+          if (offer === undefined) throw new Error(`placed with ${taker}, which offers nothing`);
           expect(taken(offer)).toBeLessThanOrEqual(offer.total);
           expect(taken(offer, candidate.queue)).toBeLessThanOrEqual(offer.byQueue.get(candidate.queue) ?? 0);
         }

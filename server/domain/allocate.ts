@@ -9,40 +9,40 @@ export interface Candidate {
   readonly turn?: number;
 }
 
-/** What one session has room for. */
-export interface Offer {
-  readonly sessionId: string;
+/** What one taker has room for. */
+export interface Offer<Taker> {
+  readonly taker: Taker;
   /** Leases it may still take, over all queues. */
   readonly total: number;
   /** Leases it may still take of single queues. */
   readonly byQueue: ReadonlyMap<string, number>;
 }
 
-export interface Placement {
+export interface Placement<Taker> {
   readonly taskId: string;
-  readonly sessionId: string;
+  readonly taker: Taker;
 }
 
 /**
  * Places tasks in the one order of all dispatch: higher priority first, then the longest due; no task before those of its
- * queue that have an earlier turn. The sessions that could take a task take turns, so that work spreads.
+ * queue that have an earlier turn. Those who could take a task take turns, so that work spreads.
  */
-export function allocate(candidates: readonly Candidate[], offers: readonly Offer[]): Placement[] {
+export function allocate<Taker>(candidates: readonly Candidate[], offers: readonly Offer<Taker>[]): Placement<Taker>[] {
   const ordered = inOrder(candidates);
   const totalLeft = offers.map((offer) => offer.total);
-  const rings = new Map<string, Ring>();
+  const rings = new Map<string, Ring<Taker>>();
   offers.forEach((offer, index) => {
     for (const [queue, left] of offer.byQueue) {
       const ring = rings.get(queue) ?? { next: 0, places: [] };
       rings.set(queue, ring);
-      ring.places.push({ index, sessionId: offer.sessionId, left });
+      ring.places.push({ index, taker: offer.taker, left });
     }
   });
 
-  const placements: Placement[] = [];
+  const placements: Placement<Taker>[] = [];
   for (const { id, queue } of ordered) {
-    const sessionId = takePlace(rings.get(queue), totalLeft);
-    if (sessionId !== undefined) placements.push({ taskId: id, sessionId });
+    const place = takePlace(rings.get(queue), totalLeft);
+    if (place !== undefined) placements.push({ taskId: id, taker: place.taker });
   }
   return placements;
 }
@@ -64,13 +64,19 @@ function compare(a: Candidate, b: Candidate): number {
   return b.priority - a.priority || a.availableMs - b.availableMs;
 }
 
-/** The sessions that take one queue's tasks, in turn. */
-interface Ring {
-  next: number;
-  readonly places: { readonly index: number; readonly sessionId: string; left: number }[];
+interface Place<Taker> {
+  readonly index: number;
+  readonly taker: Taker;
+  left: number;
 }
 
-function takePlace(ring: Ring | undefined, totalLeft: number[]): string | undefined {
+/** Those who take one queue's tasks, in turn. */
+interface Ring<Taker> {
+  next: number;
+  readonly places: Place<Taker>[];
+}
+
+function takePlace<Taker>(ring: Ring<Taker> | undefined, totalLeft: number[]): Place<Taker> | undefined {
   while (ring !== undefined && ring.places.length > 0) {
     ring.next %= ring.places.length;
     const place = ring.places[ring.next];
@@ -80,7 +86,7 @@ function takePlace(ring: Ring | undefined, totalLeft: number[]): string | undefi
       place.left -= 1;
       totalLeft[place.index] = total - 1;
       ring.next += 1;
-      return place.sessionId;
+      return place;
     }
     ring.places.splice(ring.next, 1);
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { allocate } from '../domain/allocate.ts';
 import { DstcError } from '../domain/errors.ts';
-import { type Fence, parseLeaseId, parseSessionId, parseTaskId } from '../domain/ids.ts';
+import { type Fence, parseLeaseId, parseTaskId } from '../domain/ids.ts';
 import { limits } from '../domain/limits.ts';
 import type { Want } from '../store/allowance.ts';
 import type { LeasedTask, NewLease } from '../store/lease-tasks.ts';
@@ -23,7 +23,8 @@ export interface DispatchDeps extends ClaimDeps {
 export interface Dispatch {
   readonly join: (session: LiveSession) => void;
   readonly leave: (session: LiveSession) => void;
-  readonly session: (sessionId: string) => LiveSession | undefined;
+  /** Those that have joined of one worker session: a stream, and as many calls as it likes. */
+  readonly sessionsOf: (sessionId: string) => LiveSession[];
   readonly sessionIds: () => Iterable<string>;
   /** A session has room again, for these types or for all. */
   readonly roomIn: (session: LiveSession, types?: Iterable<string>) => void;
@@ -44,7 +45,7 @@ const contendedTriesMax = 20;
  */
 export function createDispatch(deps: DispatchDeps): Dispatch {
   const claimTasks = createClaim(deps);
-  const sessions = new Map<string, LiveSession>();
+  const sessions = new Set<LiveSession>();
   const byQueue = new Map<string, Set<LiveSession>>();
   const timers = new Map<string, { readonly atMs: number; readonly timer: NodeJS.Timeout }>();
   let dirty = new Set<string>();
@@ -137,12 +138,12 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       return chosen;
     }).catch((error: unknown) => {
       // The commit may have happened all the same, and nobody would ever hear of these leases.
-      for (const lease of chosen) takeBack(lease.sessionId, lease.namespace, fenceOfChosen(lease));
+      for (const lease of chosen) takeBack(lease.session, fenceOfChosen(lease));
       throw error;
     });
     const probes = leased.filter((task) => task.isProbe);
     if (probes.length > 0) announceProbes(probes);
-    deliver(leased);
+    deliver(leased, chosen);
     if (leased.length > 0) deps.wake.eventsWritten.give(undefined);
     deps.wake.tasksChanged.give({ ids: leased.map((task) => task.fence.taskId), ended: false });
     for (const look of nextLooks) {
@@ -157,22 +158,21 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   /** Which session gets which task. */
   function choose(candidates: readonly ClaimCandidate[], wants: readonly Want[]): ChosenTask[] {
     const byId = new Map(candidates.map((task) => [task.id, task]));
-    return allocate(candidates, offersFor(wants)).flatMap(({ taskId, sessionId }) => {
-      const session = sessions.get(sessionId);
+    return allocate(candidates, offersFor(wants)).flatMap(({ taskId, taker: session }) => {
       const task = byId.get(taskId);
-      if (session === undefined || task === undefined) return [];
-      const { namespace, attempt, counted } = task;
-      const { actor } = session;
-      return [{ taskId, namespace, attempt: attempt + 1, sessionId, leaseId: randomUUID(), actor, counted }];
+      if (task === undefined) return [];
+      const { attempt, counted } = task;
+      const { sessionId, actor } = session;
+      return [{ taskId, session, attempt: attempt + 1, sessionId, leaseId: randomUUID(), actor, counted }];
     });
   }
 
   function offersFor(wants: readonly Want[]) {
     const queues = new Set(wants.map(queueOf));
-    return [...sessions.values()]
+    return [...sessions]
       .filter((session) => session.free > 0)
       .map((session) => ({
-        sessionId: session.sessionId,
+        taker: session,
         total: session.free,
         byQueue: new Map(
           [...session.types].flatMap((type) => {
@@ -183,17 +183,17 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       }));
   }
 
-  function deliver(tasks: readonly LeasedTask[]): void {
-    for (const [sessionId, batch] of Map.groupBy(tasks, (task) => task.sessionId)) {
-      const session = sessions.get(sessionId);
-      if (session === undefined) {
-        // It left this node while the claim was under way.
-        for (const task of batch) takeBack(sessionId, task.namespace, task.fence);
+  function deliver(tasks: readonly LeasedTask[], chosen: readonly ChosenTask[]): void {
+    const sessionOf = new Map(chosen.map(({ leaseId, session }) => [leaseId, session]));
+    for (const [session, batch] of Map.groupBy(tasks, ({ fence }) => sessionOf.get(fence.leaseId))) {
+      if (session === undefined) throw new Error('a lease was given that nobody was chosen for');
+      // It may have left while the claim was under way. Another call of its session has room of its own.
+      if (!sessions.delete(session)) {
+        for (const task of batch) takeBack(session, task.fence);
         continue;
       }
       // Tasks often come one by one, and turns are taken from the front.
-      sessions.delete(sessionId);
-      sessions.set(sessionId, session);
+      sessions.add(session);
       for (const task of batch) session.hold(task.fence, task.type, false, checkEveryMs(task));
       deps.delivery.sent(session, batch);
       session.outlet.assign(batch);
@@ -208,14 +208,13 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     }
   }
 
-  function takeBack(sessionId: string, namespace: string, fence: Fence): void {
-    const from = { sessionId: parseSessionId(sessionId), namespace, may: () => true };
-    deps.takeBacks.add(from, { fence, accepted: false });
+  function takeBack({ sessionId, namespace }: LiveSession, fence: Fence): void {
+    deps.takeBacks.add({ sessionId, namespace, may: () => true }, { fence, accepted: false });
   }
 
   return {
     join(session) {
-      sessions.set(session.sessionId, session);
+      sessions.add(session);
       for (const type of session.types) {
         const queue = queueOf({ namespace: session.namespace, type });
         const members = byQueue.get(queue) ?? new Set();
@@ -224,7 +223,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       }
     },
     leave(session) {
-      if (sessions.get(session.sessionId) === session) sessions.delete(session.sessionId);
+      sessions.delete(session);
       for (const type of session.types) {
         const queue = queueOf({ namespace: session.namespace, type });
         const members = byQueue.get(queue);
@@ -232,8 +231,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         if (members?.size === 0) byQueue.delete(queue);
       }
     },
-    session: (sessionId) => sessions.get(sessionId),
-    sessionIds: () => sessions.keys(),
+    sessionsOf: (sessionId) => [...sessions].filter((session) => session.sessionId === sessionId),
+    sessionIds: () => [...sessions].map(({ sessionId }) => sessionId),
     roomIn(session, types = session.types) {
       for (const type of types) touch(queueOf({ namespace: session.namespace, type }));
     },
@@ -252,7 +251,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
 
 /** A lease that is about to be given. */
 interface ChosenTask extends NewLease {
-  readonly namespace: string;
+  readonly session: LiveSession;
   readonly attempt: number;
 }
 

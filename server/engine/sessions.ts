@@ -152,7 +152,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
   /** A session has a stream, or waits in calls, or both. */
   function drain(notice: DrainNotice): void {
     live.get(notice.sessionId)?.drain(notice);
-    deps.dispatch.session(notice.sessionId)?.drain(notice);
+    for (const session of deps.dispatch.sessionsOf(notice.sessionId)) session.drain(notice);
   }
 
   function remove(session: LiveSession): boolean {

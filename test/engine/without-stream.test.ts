@@ -56,6 +56,19 @@ test('waits for the first task as long as it was asked to', async () => {
   expect((await waiting).assignments.map((item) => item.lease?.taskId)).toEqual([id]);
 });
 
+test('serves two calls of one session at the same time, each within its bounds', async () => {
+  const type = await rig.type();
+  const session = sessionOf(await rig.workers.leaseTasks({ taskTypes: [type] }));
+  const wait = { seconds: 10n };
+  const calls = [1, 2].map((tasksMax) => rig.workers.leaseTasks({ session, taskTypes: [type], tasksMax, wait }));
+  await rig.tasks.submitTasks({ requests: Array.from({ length: 4 }, () => ({ type })) });
+  const leases = (await Promise.all(calls)).map(({ assignments }) => assignments.map(leaseOf));
+  expect(leases.map(({ length }) => length)).toEqual([1, 2]);
+  const succeeded = { items: leases.flat().map((lease) => ({ lease })) };
+  const { settlements } = await rig.workers.reportTasks({ session, succeeded });
+  expect(settlements.map(outcomeOf)).toEqual(['RECORDED', 'RECORDED', 'RECORDED']);
+});
+
 test('leases no more than was asked for, over all types', async () => {
   const types = [await rig.type(), await rig.type()];
   for (const type of [...types, ...types, ...types]) await rig.submit(type);

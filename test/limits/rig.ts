@@ -87,7 +87,7 @@ export async function startClaimRig({ connections = 8 } = {}): Promise<ClaimRig>
       async function claim(type: string, tasksMax: number) {
         const order: string[] = [];
         const place = (candidates: readonly ClaimCandidate[]): NewLease[] => {
-          const offers = [{ sessionId, total: tasksMax, byQueue: new Map([[`default/${type}`, tasksMax]]) }];
+          const offers = [{ taker: sessionId, total: tasksMax, byQueue: new Map([[`default/${type}`, tasksMax]]) }];
           return allocate(candidates, offers).map(({ taskId }) => {
             const found = candidates.find(({ id }) => id === taskId);
             order.push(taskId);

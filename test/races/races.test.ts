@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { parseSessionId } from '../../server/domain/ids.ts';
+import { leaseOnce } from '../../server/doors/worker/lease-once.ts';
 import type { Action, Answer } from '../model/action.ts';
 import { perform } from '../model/perform.ts';
-import { type Node, type System, startSystem } from '../model/system.ts';
+import { type Node, type System, startSystem, workerInfo } from '../model/system.ts';
 import { viewOfDatabase } from '../model/view.ts';
 import { checkHistory } from '../setup/check-history.ts';
 import { does, type Outcome, overlap } from './race.ts';
@@ -224,4 +226,23 @@ test('two reports of one lease in one batch: one that is not allowed does not hi
   for (const action of leased) await perform(system, node, action);
   const done = await Promise.all([does.acknowledge, does.fail].map((action) => perform(system, node, action)));
   expect(done.map((answer) => answer())).toEqual(['not allowed', 'recorded PENDING']);
+});
+
+test('what a call was about to get when it went away is not given to a smaller call of its session', async () => {
+  const [node] = system.nodes as readonly [Node, Node];
+  await perform(system, node, does.open);
+  for (const name of ['one', 'two', 'three']) await perform(system, node, { ...does.submit, name });
+  const sessionId = parseSessionId(system.sessions.id('session'));
+  const gone = new AbortController();
+  const hold = node.database.hold();
+  const first = leaseOnce(node, sessionId, workerInfo(3), { waitMs: 60_000, signal: gone.signal });
+  await hold.reached;
+  gone.abort();
+  expect((await first).tasks).toEqual([]);
+  const still = new AbortController();
+  const second = leaseOnce(node, sessionId, workerInfo(1), { waitMs: 60_000, signal: still.signal });
+  hold.release();
+  expect((await second).tasks).toHaveLength(1);
+  const left = async () => (await system.sql`SELECT count(*)::int FROM task WHERE state = 'PENDING'`)[0]?.count;
+  await expect.poll(left).toBe(2);
 });

@@ -19,7 +19,7 @@ interface LeasedOnce {
  * over, or an operator drains the worker. What it gets counts as accepted.
  */
 export async function leaseOnce(
-  { engine }: { readonly engine: Engine },
+  { engine }: { readonly engine: Pick<Engine, 'dispatch' | 'accepts'> },
   sessionId: SessionId,
   info: WorkerInfo,
   options: { readonly waitMs: number; readonly signal: AbortSignal },
