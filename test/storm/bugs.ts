@@ -105,6 +105,34 @@ const bugs = {
       after: `AND item.session_id IN`,
     },
   ],
+  /** What runs already does not count for the limit of its type. */
+  'limit-ignored': [
+    {
+      file: 'store/limited-tasks.ts',
+      before: 'l.concurrency_max - running.count,',
+      after: 'l.concurrency_max,',
+    },
+  ],
+  /** The rate of a type holds nothing back. */
+  'rate-ignored': [
+    { file: 'store/limited-tasks.ts', before: 'running.count, floor(bucket.tokens)))', after: 'running.count))' },
+  ],
+  /** A type is leased although it is paused. */
+  'pause-ignored': [
+    {
+      file: 'store/allowance.ts',
+      before: 'WHERE whole.paused_time IS NULL AND gate.paused_time IS NULL',
+      after: 'WHERE whole.paused_time IS NULL',
+    },
+  ],
+  /** A type is leased although its circuit is open. */
+  'circuit-ignored': [
+    {
+      file: 'store/allowance.ts',
+      before: "AND (gate.circuit IS NULL OR gate.circuit IN ('CLOSED', 'FORCED_CLOSED') OR probing.probes_left > 0)",
+      after: '',
+    },
+  ],
   /** What depends on others begins at once. */
   'no-blocking': [
     {

@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import postgres from 'postgres';
 import { limits } from '../../server/domain/limits.ts';
+import type { Hand } from './enlist.ts';
 import { endInOrder } from './faults.ts';
 import type { Node } from './nodes.ts';
 import type { SessionEntry, StormRecord } from './record.ts';
-import type { Hand, World } from './world.ts';
+import type { World } from './world.ts';
 
 /** What workers need to be back after a coordinator was lost, at most. */
 export const takeoverMsMax = 5_000;

@@ -108,15 +108,16 @@ function causeOf(record: StormRecord, worker: string, atMs: number): string {
   }
   const felt = record.faults.filter(({ fromMs, toMs }) => fromMs <= atMs && toMs + aftermathMs >= atMs);
   if (felt.some(({ target }) => target === worker)) return 'their worker';
-  if (wasStarved(record, worker, atMs)) return 'a machine that had no time';
   // Where nothing of its own was hit, a worker had no reason to go anywhere else.
   const own = new Set([postgresName, ...nodesOf(record, worker, atMs).flatMap(partsOf)]);
-  if (!felt.some(({ target }) => own.has(target))) return certain;
-  const kinds = [...new Set(felt.map(({ kind }) => kind))]
-    .filter((kind) => !kind.endsWith(' a worker') && kind !== revocation)
-    .sort();
-  if (kinds.every(isCoordinatorLost)) return certain;
-  return kinds.filter((kind) => !isCoordinatorLost(kind)).join(', ');
+  const kinds = felt.some(({ target }) => own.has(target)) ? felt.map(({ kind }) => kind).filter(mayCost) : [];
+  if (kinds.length > 0) return [...new Set(kinds)].sort().join(', ');
+  return wasStarved(record, worker, atMs) ? 'a machine that had no time' : certain;
+}
+
+/** Whether a fault may cost attempts of workers that it did not hit themselves. */
+function mayCost(kind: string): boolean {
+  return !isCoordinatorLost(kind) && !kind.endsWith(' a worker') && kind !== revocation;
 }
 
 /** The coordinators that a worker had to do with lately; any of them when it has no stream. */

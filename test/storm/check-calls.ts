@@ -2,7 +2,10 @@ import { passing } from './check-tasks.ts';
 import type { Property } from './property.ts';
 import { callGraceMs, type StormRecord, starvedMs } from './record.ts';
 
-/** A process that was stopped goes on with what it had before, and one that starts has everything still to learn. */
+/**
+ * A process that was stopped goes on with what it had before, and one that starts has everything still to learn: for so
+ * long, as far as it is given the processor.
+ */
 const afterglowMs = 3_000;
 
 /** What refused and unanswered calls say. */
@@ -14,9 +17,12 @@ export function checkCalls(record: StormRecord): Property[] {
 function deadlines(record: StormRecord): Property {
   const late = record.lateCalls.filter((call) => !isExcused(record, call));
   const overMs = late.map(({ ms, deadlineMs }) => Math.round(ms - deadlineMs));
-  const violations = late.map(({ from, method, node, ms, deadlineMs, code }) => ({
-    text: `${method} of ${from} on ${node} was answered ${code} after ${Math.round(ms)} ms, with a deadline of ${deadlineMs} ms`,
-  }));
+  const violations = late.map(({ from, method, node, atMs, ms, deadlineMs, code }) => {
+    const starved = Math.round(starvedMs(record, [from, node], atMs, atMs + ms));
+    const answer = `was answered ${code} after ${Math.round(ms)} ms, with a deadline of ${deadlineMs} ms`;
+    const text = `${method} of ${from} on ${node} at ${new Date(atMs).toISOString()} ${answer}; ${starved} ms starved`;
+    return { text };
+  });
   return {
     name: 'unary calls are answered by their deadline',
     violations,
@@ -29,10 +35,10 @@ function deadlines(record: StormRecord): Property {
 
 function isExcused(record: StormRecord, call: StormRecord['lateCalls'][number]): boolean {
   const toMs = call.atMs + call.ms;
-  const wasHit = record.faults.some(
-    ({ target, fromMs, toMs: healedMs }) =>
-      (target === call.from || target === call.node) && fromMs <= toMs && healedMs + afterglowMs >= call.atMs,
-  );
+  const wasHit = record.faults.some(({ target, fromMs, toMs: healedMs }) => {
+    if ((target !== call.from && target !== call.node) || fromMs > toMs) return false;
+    return healedMs + afterglowMs + starvedMs(record, [target], healedMs, call.atMs) >= call.atMs;
+  });
   const overMs = call.ms - call.deadlineMs - callGraceMs;
   return wasHit || overMs <= starvedMs(record, [call.from, call.node], call.atMs, toMs);
 }

@@ -1,6 +1,6 @@
 import type postgres from 'postgres';
 import { checkHistory } from '../setup/check-history.ts';
-import { endOf, type PlanType, type Stamp, staleMark } from './plan.ts';
+import { type PlanType, type Stamp, staleMark } from './plan.ts';
 import type { Property, Violation } from './property.ts';
 import type { StormRecord } from './record.ts';
 
@@ -110,9 +110,9 @@ function keys(tasks: readonly TaskRow[], record: StormRecord, samplesMin: number
 function ends(tasks: readonly TaskRow[], { sent }: StormRecord, samplesMin: number): Property {
   const violations = tasks.flatMap((task) => {
     const { id, key, type, state, code, lost } = task;
-    const asked = sent.get(key ?? '')?.type;
-    if (asked !== type) return [violation(id, `is a ${type}, asked for was a ${asked}`)];
-    if (state === endOf(type) && (type !== 'storm.broken' || code === 'BROKEN')) return [];
+    const asked = sent.get(key ?? '');
+    if (asked?.type !== type) return [violation(id, `is a ${type}, asked for was a ${asked?.type}`)];
+    if (asked.end === (state === 'FAILED' ? `FAILED ${code}` : state)) return [];
     if (state === 'CANCELLED') return [];
     // Five lost workers make the task itself suspect.
     if (state === 'FAILED' && code === 'WORKER_LOST' && lost >= 4) return [];

@@ -2,6 +2,8 @@ import type postgres from 'postgres';
 import { checkAccess } from './check-access.ts';
 import { checkAttempts } from './check-attempts.ts';
 import { checkCalls } from './check-calls.ts';
+import { checkHolds } from './check-holds.ts';
+import { checkLimits } from './check-limits.ts';
 import { checkProgress } from './check-progress.ts';
 import { checkReports } from './check-reports.ts';
 import { checkTasks } from './check-tasks.ts';
@@ -19,6 +21,8 @@ export async function check(sql: postgres.Sql, record: StormRecord, minutes: num
     ...checkReports(record),
     await checkProgress(sql, record),
     ...(await checkAttempts(sql, record)),
+    await checkHolds(sql, record),
+    ...(await checkLimits(sql)),
     ...checkAccess(record),
     ...checkCalls(record),
     {

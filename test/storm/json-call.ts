@@ -17,10 +17,8 @@ export type JsonCall = (
   options: { readonly token: string; readonly deadlineMs: number },
 ) => Promise<JsonAnswer>;
 
-/** Who waits longer than this after the deadline gives up. */
-const patienceMs = 8_000;
-
-export function createJsonCall(ca: string): JsonCall {
+/** Who waits longer than `patienceMs` after the deadline gives up. */
+export function createJsonCall(ca: string, patienceMs = 8_000): JsonCall {
   const agent = new Agent({ ca, keepAlive: true });
   return ({ http }, method, body, { token, deadlineMs }) =>
     new Promise((resolve) => {

@@ -27,6 +27,9 @@ export interface Settings {
   readonly signingKey: JWK;
 }
 
+/** What the operator is told while it runs: to hold work up and let go of it, until it is to stop. */
+export type Steering = { readonly kind: 'steer' } | { readonly kind: 'stop' };
+
 /** What submitters are told while they run. */
 export type Order =
   | { readonly kind: 'rate'; readonly rate: number }
@@ -57,8 +60,10 @@ export type Message =
   /** A guest was given a task. */
   | { readonly kind: 'served'; readonly node: string; readonly atMs: number }
   | { readonly kind: 'visit'; readonly visit: Visit }
+  /** Work was held up. */
+  | { readonly kind: 'held'; readonly hold: Hold }
   | { readonly kind: 'stall'; readonly stall: Stall }
-  /** A submitter hears orders from now on. */
+  /** A submitter or the operator hears orders from now on. */
   | { readonly kind: 'ready' }
   | { readonly kind: 'done' };
 
@@ -66,6 +71,8 @@ export type Message =
 export interface Sent {
   readonly type: PlanType;
   readonly delayMs: number;
+  /** As in `endOf`. */
+  readonly end: string;
   /** Keys of tasks that must have ended before. */
   readonly after: readonly string[];
 }
@@ -77,6 +84,17 @@ export interface Call {
   readonly ms: number;
   readonly deadlineMs: number;
   readonly code: string;
+}
+
+/** A time in which nothing may have been leased. */
+export interface Hold {
+  readonly how: 'pause of the type' | 'pause of the namespace' | 'circuit forced open' | 'circuit opened by a failure';
+  /** Empty is every type. */
+  readonly type: PlanType | '';
+  /** After the answer that said so. */
+  readonly fromMs: number;
+  /** Before anything was asked that lets work go on. */
+  readonly toMs: number;
 }
 
 export interface BoastedLease {

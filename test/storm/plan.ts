@@ -11,6 +11,10 @@ export interface Plan {
   readonly delayMs: number;
   /** Its producer cancels it this long after it was told of it; null is never. */
   readonly cancelMs: number | null;
+  /** Of limited ones: what limits count by. */
+  readonly key?: string;
+  /** Of fused ones: that it fails fatally. */
+  readonly isFatal?: boolean;
 }
 
 export const planTypes = [
@@ -22,14 +26,21 @@ export const planTypes = [
   'storm.haunted',
   'storm.unary',
   'storm.guest',
+  'storm.limited',
+  'storm.steered',
+  'storm.fused',
 ] as const;
 export type PlanType = (typeof planTypes)[number];
 
 /** Of haunted tasks, which a zombie holds for longer than this. */
 export const hauntedRunMs = 1_500;
 
+/** What of two types may run at a time, and be leased in a time: little, so that some waits after every fault. */
+export const concurrency = { concurrencyMax: 4, concurrencyPerKeyMax: 2 };
+export const rate = { tasks: 6, burst: 2 };
+
 /** Tasks a second that are more than quick, whatever the load: they keep workers busy for a time, not for a share. */
-const specialsPerSecond = 45;
+const specialsPerSecond = 55;
 const specialShareMax = 0.6;
 
 const specials: readonly PlanType[] = [
@@ -40,6 +51,9 @@ const specials: readonly PlanType[] = [
   ...Array.from({ length: 5 }, () => 'storm.haunted' as const),
   ...Array.from({ length: 7 }, () => 'storm.unary' as const),
   ...Array.from({ length: 15 }, () => 'storm.guest' as const),
+  ...Array.from({ length: 4 }, () => 'storm.limited' as const),
+  ...Array.from({ length: 3 }, () => 'storm.steered' as const),
+  ...Array.from({ length: 3 }, () => 'storm.fused' as const),
 ];
 
 export function quickPlan(random: Random): Plan {
@@ -72,14 +86,21 @@ export function drawPlan(random: Random, rate: number): Plan {
       return { ...plan, ms: random.between(500, 1_000) };
     case 'storm.unary':
       return { ...plan, ms: random.between(0, 300) };
+    case 'storm.limited':
+      return { ...plan, ms: random.between(100, 600), key: random.pick(['a', 'b', 'c', 'd', 'e']) };
+    case 'storm.fused':
+      return { ...plan, isFatal: random.next() < 0.1 };
     case 'storm.broken':
     case 'storm.guest':
+    case 'storm.steered':
       return plan;
   }
 }
 
-export function endOf(type: PlanType): 'SUCCEEDED' | 'FAILED' {
-  return type === 'storm.broken' ? 'FAILED' : 'SUCCEEDED';
+/** How it ends when nothing keeps it from doing so: a state, with the code of a failure. */
+export function endOf({ type, isFatal = false }: Plan): string {
+  if (type === 'storm.broken') return 'FAILED BROKEN';
+  return isFatal ? 'FAILED BLOWN' : 'SUCCEEDED';
 }
 
 /** What a handler returns: under which lease it ran. A session does not hold one attempt twice. */

@@ -1,4 +1,4 @@
-import type { Call, Message, Sent, Visit } from './messages.ts';
+import type { Call, Hold, Message, Sent, Visit } from './messages.ts';
 import type { Stall } from './starvation.ts';
 
 /** Something that was done to a part of the storm, on the wall clock of the machine. */
@@ -33,7 +33,7 @@ export interface Calm {
 export interface StormRecord {
   /** The coordinators, as workers know them. */
   readonly nodes: { readonly name: string; readonly address: string }[];
-  /** Submitters that hear orders. */
+  /** Those that hear orders. */
   readonly ready: Set<string>;
   /** Every key that was sent. */
   readonly sent: Map<string, Sent>;
@@ -63,6 +63,7 @@ export interface StormRecord {
   readonly workerOfSession: Map<string, string>;
   readonly served: { readonly guest: string; readonly node: string; readonly atMs: number }[];
   readonly visits: (Visit & { readonly guest: string })[];
+  readonly holds: Hold[];
   readonly faults: FaultEntry[];
   /** What was measured when the storm was over. */
   calm: Calm | undefined;
@@ -92,6 +93,7 @@ export function createRecord(): StormRecord {
     workerOfSession: new Map(),
     served: [],
     visits: [],
+    holds: [],
     faults: [],
     calm: undefined,
     stalls: [],
@@ -150,6 +152,9 @@ export function note(record: StormRecord, from: string, message: Message): void 
       break;
     case 'visit':
       record.visits.push({ ...message.visit, guest: from });
+      break;
+    case 'held':
+      record.holds.push(message.hold);
       break;
     case 'stall':
       record.stalls.push({ ...message.stall, name: from });

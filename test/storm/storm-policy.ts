@@ -38,7 +38,7 @@ function policyFor(guests: readonly string[]): object {
     roles: {
       producer: ['submit', 'read', 'read_payload', 'cancel', 'redrive', 'pause'],
       worker: ['work', 'read'],
-      operator: ['configure', 'read', 'operate'],
+      operator: ['configure', 'read', 'operate', 'pause'],
     },
     bindings: [
       bind('producer', 'producer', ['*']),

@@ -51,8 +51,10 @@ export async function runStorm(storm: Storm, interrupted: AbortSignal): Promise<
     console.log(`${rate} tasks a second`);
     const stopGoverning = govern(world, rate);
     try {
+      world.operator.send({ kind: 'steer' });
       const first = (bug && faultsFor[bug]) ?? [];
       await rage({ world, record, interrupted: ended }, { seed, minutes, first });
+      world.operator.send({ kind: 'stop' });
       if (minutes >= calmFromMinutes) {
         console.log('healed; measuring in calm');
         await measureInCalm(world, record, ended);
@@ -72,15 +74,16 @@ export async function runStorm(storm: Storm, interrupted: AbortSignal): Promise<
 }
 
 async function everybodyIsThere(
-  { workers, submitters }: World,
+  { workers, submitters, operator }: World,
   record: StormRecord,
   ended: AbortSignal,
 ): Promise<void> {
+  const listeners = [operator, ...submitters];
   const deadlineMs = performance.now() + readyMsMax;
   const isMissing = () =>
-    record.ready.size < submitters.length || new Set(record.workerOfSession.values()).size < workers.length;
+    record.ready.size < listeners.length || new Set(record.workerOfSession.values()).size < workers.length;
   while (isMissing()) {
-    if (performance.now() > deadlineMs) throw new Error('not every worker and submitter has come');
+    if (performance.now() > deadlineMs) throw new Error('not everybody has come');
     await pause(50, undefined, { signal: ended });
   }
 }
@@ -94,7 +97,7 @@ async function halfOfPeak(world: World, ended: AbortSignal): Promise<number> {
 
 /** Nothing new comes, and all that was accepted ends. */
 async function drain(
-  { postgres: database, submitters }: World,
+  { postgres: database, submitters, operator }: World,
   record: StormRecord,
   ended: AbortSignal,
 ): Promise<void> {
@@ -106,7 +109,7 @@ async function drain(
   };
   let areGone = false;
   for (const submitter of submitters) submitter.send({ kind: 'stop' });
-  void Promise.all(submitters.map((submitter) => submitter.ended())).then(() => {
+  void Promise.all([operator, ...submitters].map((member) => member.ended())).then(() => {
     areGone = true;
   });
   const sql = postgres(database.url, { max: 1 });
@@ -116,7 +119,7 @@ async function drain(
       if (left.length === 0 && areGone) return;
       await pause(200, undefined, { signal: ended });
     }
-    if (!areGone) record.accidents.push('submitters still wait for an answer');
+    if (!areGone) record.accidents.push('submitters or the operator still wait for an answer');
   } finally {
     await sql.end();
   }

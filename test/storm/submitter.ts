@@ -3,7 +3,7 @@ import { clientCredentials, createClient } from '@dstc/sdk';
 import { createJsonCall, type JsonAnswer } from './json-call.ts';
 import { joinStorm, type Order, settings, tell, tellAll } from './messages.ts';
 import { type Item, type Receipt, submitWithJson, submitWithSdk } from './parcel.ts';
-import { drawPlan, quickPlan } from './plan.ts';
+import { drawPlan, endOf, quickPlan } from './plan.ts';
 import { createRandom } from './random.ts';
 
 /**
@@ -81,7 +81,7 @@ function withDependent(items: readonly Item[]): readonly Item[] {
 
 async function deliver(items: readonly Item[], submit: Submit): Promise<void> {
   for (const { key, plan, after = [] } of items) {
-    tell({ kind: 'sent', key, type: plan.type, delayMs: plan.delayMs, after });
+    tell({ kind: 'sent', key, type: plan.type, delayMs: plan.delayMs, end: endOf(plan), after });
   }
   const ids = await untilAcknowledged(items, submit);
   const after: Promise<unknown>[] = items.map((item) => cancelLater(item, ids.get(item.key) ?? ''));

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import {
   clientCredentials,
+  FatalError,
   InterruptedError,
   PermanentError,
   RetryableError,
@@ -38,7 +39,7 @@ function handles(type: PlanType): boolean {
   return type !== 'storm.unary' && (type !== 'storm.guest' || name === 'worker-1');
 }
 
-async function follow({ type, ms, failures }: Plan, context: TaskContext): Promise<Stamp> {
+async function follow({ type, ms, failures, isFatal = false }: Plan, context: TaskContext): Promise<Stamp> {
   const { task, signal } = context;
   const found = type === 'storm.haunted' && { found: Buffer.from(task.checkpoint ?? []).toString() };
   const stamp = { taskId: task.id, sessionId, attempt: task.attempt, by: name, beganMs: Date.now(), ...found };
@@ -49,6 +50,7 @@ async function follow({ type, ms, failures }: Plan, context: TaskContext): Promi
     throw error;
   }
   if (type === 'storm.broken') throw new PermanentError('BROKEN', 'it is meant to fail');
+  if (isFatal) throw new FatalError('BLOWN', 'it is meant to open the circuit');
   if (task.attempt <= failures) throw new RetryableError('FLAKY', 'it is meant to fail for now', { retryAfterMs: 100 });
   return { ...stamp, endedMs: Date.now() };
 }

@@ -2,17 +2,16 @@ import { closeSync, openSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { clientCredentials, createClient } from '@dstc/sdk';
 import { writeTestCertificate } from '../setup/certificate.ts';
-import { startTestIdentityProvider, type TestIdentityProvider } from '../setup/identity-provider.ts';
+import { startTestIdentityProvider } from '../setup/identity-provider.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
+import { applyTypes } from './apply-types.ts';
 import { type BugName, plantBug } from './bugs.ts';
-import { type Member, member } from './member.ts';
-import type { Settings } from './messages.ts';
+import { createEnlist, type Hand } from './enlist.ts';
+import type { Member } from './member.ts';
 import { createNodes, type Node, type Way } from './nodes.ts';
-import { hauntedRunMs, planTypes } from './plan.ts';
 import { createRandom } from './random.ts';
-import { note, type StormRecord } from './record.ts';
+import type { StormRecord } from './record.ts';
 import { type StormPolicy, writeStormPolicy } from './storm-policy.ts';
 import { postgresName, type StormPostgres, startStormPostgres } from './storm-postgres.ts';
 import { watchPostgres } from './watch-postgres.ts';
@@ -21,10 +20,6 @@ import { watchPostgres } from './watch-postgres.ts';
 export interface Target {
   readonly name: string;
   isHit: boolean;
-}
-
-export interface Hand extends Target {
-  readonly process: Member;
 }
 
 /** Everything that a storm rages over. */
@@ -36,6 +31,7 @@ export interface World {
   readonly workers: readonly Hand[];
   readonly guests: readonly Hand[];
   readonly submitters: readonly Member[];
+  readonly operator: Member;
   readonly policy: StormPolicy;
   /** What this run makes of its seed before any fault. */
   readonly clock: string;
@@ -105,55 +101,23 @@ async function build(
   for (const node of nodes) await node.process.start();
   await applyTypes(identity, nodes[0]?.address.grpc, certificate.certificate);
 
-  const enlist = (file: string, client: 'worker' | 'producer', count: number): Hand[] =>
-    names(file, count).map((name) => {
-      const { clientId, clientSecret } = identity.clients[client];
-      const settings: Settings = {
-        ...{ name, issuer: identity.issuer, signingKey: identity.signingKey, ca: certificate.certificate },
-        addresses: nodes.map(({ frontAddress }) => frontAddress),
-        nodes: nodes.map(({ address }) => address),
-        seed: Math.floor(random.next() * 2 ** 31),
-        // A guest has tokens of its own.
-        clientId: file === 'guest' ? name : clientId,
-        clientSecret,
-      };
-      const process = member({
-        file: `${file}.ts`,
-        settings,
-        onMessage: (message) => note(record, name, message),
-        onDeath: (how) => record.accidents.push(`${name} ended by itself with ${how}`),
-      });
-      undo.push(() => process.end('SIGKILL'));
-      process.start();
-      return { name, process, isHit: false };
-    });
+  const enlist = createEnlist({ identity, nodes, ca: certificate.certificate, random, record }, undo);
   const workers = [
-    ...enlist('worker', 'worker', counts.workers),
-    ...enlist('unary-worker', 'worker', counts['unary-worker']),
+    ...enlist(names('worker', counts.workers), 'worker.ts', 'worker'),
+    ...enlist(names('unary-worker', counts['unary-worker']), 'unary-worker.ts', 'worker'),
   ];
-  enlist('zombie', 'worker', counts.zombies);
-  const guests = enlist('guest', 'worker', counts.guests);
-  const submitters = enlist('submitter', 'producer', counts.submitters).map((hand) => hand.process);
+  enlist(names('zombie', counts.zombies), 'zombie.ts', 'worker');
+  const guests = enlist(guestNames, 'guest.ts', 'worker');
+  const submitters = enlist(names('submitter', counts.submitters), 'submitter.ts', 'producer');
+  const [operator] = enlist(['operator'], 'operator.ts', 'operator');
+  if (operator === undefined) throw new Error('there is no operator');
   return {
-    ...{ nodes, fronts, backs, workers, guests, submitters, policy, logFile },
+    ...{ nodes, fronts, backs, workers, guests, policy, logFile },
+    submitters: submitters.map(({ process }) => process),
+    operator: operator.process,
     postgres: { ...postgres, name: postgresName, isHit: false },
     clock: `the clock of node-${wrongClock.node + 1} is an hour ${wrongClock.ms < 0 ? 'behind' : 'ahead'}`,
   };
-}
-
-async function applyTypes(identity: TestIdentityProvider, address: string | undefined, ca: string): Promise<void> {
-  const credentials = clientCredentials({ issuer: identity.issuer, ...identity.clients.operator });
-  const client = createClient({ address, credentials, tls: { ca } });
-  try {
-    for (const name of planTypes) {
-      // Attempts are not what ends a task here: a storm costs some.
-      const retry = { attemptsMax: 50, initialDelayMs: 100, multiplier: 1 };
-      const deadlines = name === 'storm.haunted' ? { runMs: hauntedRunMs } : {};
-      await client.types.apply({ name, retry, deadlines });
-    }
-  } finally {
-    client.close();
-  }
 }
 
 function names(kind: string, count: number): string[] {
