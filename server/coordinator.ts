@@ -47,6 +47,9 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   });
   const { leaseMs, payloadBytesMax, historyDays } = config;
   const engine = startEngine({ database, log }, { node: config.nodeName, leaseMs, payloadBytesMax, historyDays });
+  // The history says which policy decided when.
+  engine.policyRecord.took(policy.digest());
+  policy.onChange(() => engine.policyRecord.took(policy.digest()));
   const draining = new AbortController();
   const reports = createWorkerReports(engine);
   const services = mountServices({ log }, [

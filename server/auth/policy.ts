@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { AuthLog } from './auth-log.ts';
 import type { Permission } from './permission.ts';
@@ -12,6 +13,8 @@ export interface Policy {
   patterns(principal: Principal, permission: Permission, namespace: string): readonly TypePattern[];
   /** On any task type, and without a namespace in any namespace. */
   holdsAnywhere(principal: Principal, permission: Permission, namespace?: string): boolean;
+  /** Which file decides: SHA-256 of its text, in hexadecimal. */
+  digest(): string;
   /** Calls back when an answer may have changed, a binding's end included. Returns what ends it. */
   onChange(listener: () => void): () => void;
   close(): void;
@@ -82,6 +85,7 @@ export async function createPolicy(deps: { readonly log: AuthLog }, file: string
       ...new Set(evaluation.held(principal, permission, namespace).flatMap((binding) => binding.patterns)),
     ],
     holdsAnywhere: (principal, permission, namespace) => evaluation.held(principal, permission, namespace).length > 0,
+    digest: () => createHash('sha256').update(text).digest('hex'),
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -12,6 +12,7 @@ import {
   type TypeEnds,
 } from '../store/circuits.ts';
 import type { Database, Sql } from '../store/database.ts';
+import { insertSystemEvents, type NewSystemEvent } from '../store/insert-system-events.ts';
 import type { ShutGates } from '../store/tick.ts';
 import type { Applied } from './apply-moves.ts';
 import type { TaskTypes } from './task-types.ts';
@@ -124,7 +125,7 @@ async function addEnds(sql: Sql, ends: ReadonlyMap<string, TypeEnds>): Promise<C
     const next = ofType && afterEnds(circuit, circuit.breaker, ofType, circuit.nowMs);
     return next === undefined ? [] : [{ ...circuit, ...next }];
   });
-  await storeCircuits(sql, actor, changes);
+  await recordChanges(sql, changes);
   return changes;
 }
 
@@ -141,8 +142,20 @@ async function settleProbes(sql: Sql): Promise<CircuitChange[]> {
     });
     return ended.length === 0 ? [] : [{ ...circuit, ...afterProbes(circuit, circuit.breaker, ended) }];
   });
-  await storeCircuits(sql, actor, changes);
+  await recordChanges(sql, changes);
   return changes;
+}
+
+async function recordChanges(sql: Sql, changes: readonly CircuitChange[]): Promise<void> {
+  await storeCircuits(sql, actor, changes);
+  await insertSystemEvents(sql, changes.flatMap(circuitEvents));
+}
+
+/** None when only what is counted has changed. That probes are leased, the claim tells. */
+function circuitEvents({ namespace, type, state, reason }: CircuitChange): NewSystemEvent[] {
+  if (reason === null) return [];
+  const kind = state === 'OPEN' ? 'circuit.opened' : 'circuit.closed';
+  return [{ kind, namespace, subject: type, actor, data: { reason, isForced: false } }];
 }
 
 function announceChanges(deps: CircuitsDeps, changes: readonly CircuitChange[]): void {

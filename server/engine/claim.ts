@@ -3,6 +3,7 @@ import type { Candidate } from '../domain/allocate.ts';
 import { inTurns } from '../domain/turns.ts';
 import type { Want } from '../store/allowance.ts';
 import type { Database, Sql } from '../store/database.ts';
+import { insertSystemEvents } from '../store/insert-system-events.ts';
 import {
   type LeasedTask,
   type LimitedType,
@@ -125,6 +126,7 @@ export function createClaim({ database, starts }: ClaimDeps): Claim {
       if (seen.offered.size === 0) return { leased: await last(lease), due, seen };
       const leased = await lease();
       await spend(sql, seen, leased);
+      await tellHalfOpenings(sql, leased);
       return { leased, due, seen };
     });
     starts.found(due);
@@ -171,6 +173,22 @@ async function spend(sql: Sql, { offered }: Seen, leased: readonly LeasedTask[])
   }
   if (byType.length > 0) await spendTokens(sql, byType);
   if (byKey.length > 0) await spendKeyTokens(sql, byKey);
+}
+
+/**
+ * Of the circuits of which probes were leased, those that were not half open before; the lease has locked them. Circuits
+ * have trouble rarely, so that mostly there is nothing to look up.
+ */
+async function tellHalfOpenings(sql: Sql, leased: readonly LeasedTask[]): Promise<void> {
+  const probed = new Map(leased.filter(({ isProbe }) => isProbe).map((task) => [queueOf(task), task]));
+  await insertSystemEvents(
+    sql,
+    [...probed.values()].map(({ namespace, type: subject }) => ({
+      ...{ kind: 'circuit.half_opened', namespace, subject },
+      ...{ actor: 'system:circuit', data: { reason: 'probes are leased' } },
+    })),
+    { repeats: false },
+  );
 }
 
 /** How long until a bucket that lacks a token is worth another look. */

@@ -9,6 +9,7 @@ import { createDependents, type Dependents } from './dependents.ts';
 import { createDispatch, type Dispatch } from './dispatch.ts';
 import { createDrain, type Drain } from './drain.ts';
 import { createGates, type Gates } from './gates.ts';
+import { createPolicyRecord, type PolicyRecord } from './policy-record.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
 import { createQueueLimits } from './queue-limits.ts';
 import { createQueueStarts } from './queue-starts.ts';
@@ -50,6 +51,7 @@ export interface Engine {
   readonly progress: ProgressReports;
   readonly reports: Reports;
   readonly snapshots: SnapshotWatch;
+  readonly policyRecord: PolicyRecord;
   readonly tally: Tally;
   readonly timers: Timers;
   readonly stop: () => Promise<void>;
@@ -123,6 +125,7 @@ export function assembleEngine(
     progress,
     reports,
     snapshots,
+    policyRecord: createPolicyRecord({ database, node }),
     tally,
     timers: { lateMs: 0 },
   };

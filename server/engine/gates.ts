@@ -1,7 +1,9 @@
 import type { Logger } from 'pino';
 import { setOtherCircuit } from '../store/circuits.ts';
-import type { Database } from '../store/database.ts';
+import type { Database, Sql } from '../store/database.ts';
 import { type GateKey, pauseUnpausedGate, resumePausedGate } from '../store/gates.ts';
+import { insertSystemEvents, type NewSystemEvent } from '../store/insert-system-events.ts';
+import { lockTaskType } from '../store/task-types.ts';
 import type { Wake } from './wake.ts';
 
 /** Who holds up or lets go, and why. */
@@ -25,13 +27,22 @@ export interface Gates {
 export function createGates(deps: { readonly database: Database; readonly wake: Wake; readonly log: Logger }): Gates {
   return {
     async pause(change) {
-      const { actor, reason } = change;
-      const isPaused = await deps.database.run((sql) => pauseUnpausedGate(sql, change, { actor, reason }));
+      const isPaused = await deps.database.transaction(async (sql) => {
+        await lockThing(sql, change);
+        const isNew = await pauseUnpausedGate(sql, change, change);
+        if (isNew) await insertSystemEvents(sql, [gateEvent(change, 'paused')]);
+        return isNew;
+      });
       if (isPaused) deps.log.info(change, 'paused');
     },
 
     async resume(change) {
-      const isResumed = await deps.database.run((sql) => resumePausedGate(sql, change));
+      const isResumed = await deps.database.transaction(async (sql) => {
+        await lockThing(sql, change);
+        const isNew = await resumePausedGate(sql, change);
+        if (isNew) await insertSystemEvents(sql, [gateEvent(change, 'resumed')]);
+        return isNew;
+      });
       if (!isResumed) return;
       deps.log.info(change, 'resumed');
       const { namespace, type } = change;
@@ -40,10 +51,34 @@ export function createGates(deps: { readonly database: Database; readonly wake: 
 
     async setCircuit(change, state) {
       const { namespace, type, actor, reason } = change;
-      const isSet = await deps.database.run((sql) => setOtherCircuit(sql, change, state, { actor, reason }));
+      const isSet = await deps.database.transaction(async (sql) => {
+        const isNew = await setOtherCircuit(sql, change, state, change);
+        if (isNew) await insertSystemEvents(sql, [circuitEvent(change, state)]);
+        return isNew;
+      });
       if (!isSet) return;
       deps.log.info({ namespace, type, circuit: state, actor, reason }, 'a circuit has changed');
       if (state !== 'FORCED_OPEN') deps.wake.gateOpened.give({ namespace, type });
     },
   };
+}
+
+/**
+ * The events of a type come one after the other, whatever they tell of, because all who write them have its row. A
+ * namespace has none, but only its gate.
+ */
+async function lockThing(sql: Sql, { namespace, type }: GateKey): Promise<void> {
+  if (type !== '') await lockTaskType(sql, { namespace, name: type });
+}
+
+function gateEvent({ namespace, type, actor, reason }: GateChange, what: 'paused' | 'resumed'): NewSystemEvent {
+  const told = { namespace, actor, data: { reason } };
+  return type === ''
+    ? { ...told, kind: `namespace.${what}`, subject: namespace }
+    : { ...told, kind: `task_type.${what}`, subject: type };
+}
+
+function circuitEvent({ namespace, type, actor, reason }: GateChange, state: SetCircuit): NewSystemEvent {
+  const kind = state === 'FORCED_OPEN' ? 'circuit.opened' : 'circuit.closed';
+  return { kind, namespace, subject: type, actor, data: { reason, isForced: state !== 'CLOSED' } };
 }

@@ -1,8 +1,14 @@
 import { limits } from '../domain/limits.ts';
 import type { Database, Sql } from '../store/database.ts';
+import { insertSystemEvents } from '../store/insert-system-events.ts';
 import { type LockedTask, lockLeasesOfSessions, lockOverdueTasks, type OverdueTask } from '../store/lock-tasks.ts';
 import type { StoredError } from '../store/schema.ts';
-import { deleteLeaselessSessions, lockDrainedSessions, lockExpiredSessions } from '../store/sessions.ts';
+import {
+  deleteLeaselessSessions,
+  type LockedSession,
+  lockDrainedSessions,
+  lockExpiredSessions,
+} from '../store/sessions.ts';
 import { type Applied, announceMoves, applyMoves, type TaskCommand } from './apply-moves.ts';
 import type { Wake } from './wake.ts';
 
@@ -25,34 +31,49 @@ export interface Swept {
 /** Takes back the leases of sessions that have expired. */
 export async function sweepExpiredSessions(deps: SweepDeps): Promise<Swept> {
   const swept = await deps.database.transaction(async (sql) =>
-    endSessions(sql, await lockExpiredSessions(sql, sessionsMax), { command: 'lose', error: workerLost }),
+    endSessions(
+      sql,
+      await lockExpiredSessions(sql, sessionsMax),
+      { command: 'lose', error: workerLost },
+      workerLost.message,
+    ),
   );
   announceMoves(deps.wake, swept.applied);
   return swept;
 }
 
-/** Takes what sessions hold, and forgets those that hold nothing then. */
+/** Takes what sessions hold, and forgets those that hold nothing then; only that is the end of a session. */
 async function endSessions(
   sql: Sql,
-  sessions: readonly string[],
+  sessions: readonly LockedSession[],
   how: Pick<TaskCommand, 'command' | 'error' | 'reason'>,
+  reason: string,
 ): Promise<Swept> {
   if (sessions.length === 0) return { applied: [], isFull: false };
-  const leases = await lockLeasesOfSessions(sql, sessions, limits.sweepBatchMax);
+  const ids = sessions.map(({ id }) => id);
+  const leases = await lockLeasesOfSessions(sql, ids, limits.sweepBatchMax);
   const applied = await applyMoves(
     sql,
     leases.map((task) => ({ ...how, task, actor })),
   );
-  const deleted = await deleteLeaselessSessions(sql, sessions);
+  const deleted = await deleteLeaselessSessions(sql, ids);
+  const ended = sessions.filter(({ id }) => deleted.has(id));
+  await insertSystemEvents(
+    sql,
+    ended.map(({ id: subject, namespace, principal, isClosed }) => ({
+      ...{ kind: 'worker_session.ended', subject, namespace },
+      ...(isClosed ? { actor: principal, data: { reason: closedByWorker } } : { actor, data: { reason } }),
+    })),
+  );
   // What somebody else has locked stays for the next turn.
-  return { applied, isFull: leases.length === limits.sweepBatchMax || deleted === sessionsMax };
+  return { applied, isFull: leases.length === limits.sweepBatchMax || deleted.size === sessionsMax };
 }
 
 /** Gives back, unspent, what drained workers hold although their time is over, and ends their sessions. */
 export async function sweepDrainedSessions(deps: SweepDeps): Promise<Swept> {
   const reason = 'the worker is drained and its time is over';
   const swept = await deps.database.transaction(async (sql) =>
-    endSessions(sql, await lockDrainedSessions(sql, sessionsMax), { command: 'release', reason }),
+    endSessions(sql, await lockDrainedSessions(sql, sessionsMax), { command: 'release', reason }, reason),
   );
   announceMoves(deps.wake, swept.applied);
   for (const { task } of swept.applied) tellWorker(deps.wake, task, reason);
@@ -86,6 +107,8 @@ function tellWorker(wake: Wake, task: LockedTask, reason: string): void {
   if (leaseId === null || sessionId === null) return;
   wake.leaseLost.give({ sessionId, taskId, attempt, leaseId, reason });
 }
+
+const closedByWorker = 'the worker has ended it';
 
 const workerLost: StoredError = {
   code: 'WORKER_LOST',

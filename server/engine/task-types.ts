@@ -3,9 +3,17 @@ import { LRUCache } from 'lru-cache';
 import { DstcError, taskTypeNotFound } from '../domain/errors.ts';
 import { compileSchema, type JsonCheck } from '../domain/json-schema.ts';
 import type { Database } from '../store/database.ts';
-import { deleteFinishedTaskType } from '../store/delete-task-type.ts';
+import { type Deletion, deleteFinishedTaskType } from '../store/delete-task-type.ts';
+import { insertSystemEvents } from '../store/insert-system-events.ts';
 import { writeLimitedType } from '../store/limited-types.ts';
-import { type NewTaskType, selectTaskType, type TaskTypeRow, upsertTaskType } from '../store/task-types.ts';
+import {
+  lockTaskType,
+  type NewTaskType,
+  selectTaskType,
+  type TaskTypeName,
+  type TaskTypeRow,
+  upsertTaskType,
+} from '../store/task-types.ts';
 import type { Wake } from './wake.ts';
 
 /** A task type, ready for use. */
@@ -14,6 +22,12 @@ export interface KnownTaskType {
   /** Undefined accepts anything. */
   readonly checkInput: JsonCheck | undefined;
   readonly checkOutput: JsonCheck | undefined;
+}
+
+/** Who changes a type, and of which version alone; undefined is of any. */
+export interface TypeChange {
+  readonly actor: string;
+  readonly expectedEtag: string | undefined;
 }
 
 export interface TaskTypes {
@@ -25,12 +39,12 @@ export interface TaskTypes {
   /** The type as it was when it was last read; undefined when it never was. */
   readonly known: (namespace: string, name: string) => KnownTaskType | undefined;
   /** Creates or replaces; rejects with `ETAG_MISMATCH` when an etag is given that is not the current one. */
-  readonly apply: (value: Omit<NewTaskType, 'etag'>, expectedEtag: string | undefined) => Promise<TaskTypeRow>;
+  readonly apply: (value: Omit<NewTaskType, 'etag'>, by: TypeChange) => Promise<TaskTypeRow>;
   /**
    * Deletes one that has no unfinished tasks; rejects with `TASK_TYPE_NOT_FOUND`, `STATE_CONFLICT` while it has some, or
    * `ETAG_MISMATCH` as above.
    */
-  readonly delete: (namespace: string, name: string, expectedEtag: string | undefined) => Promise<void>;
+  readonly delete: (type: TaskTypeName, by: TypeChange) => Promise<void>;
 }
 
 /** Reading a type for every task would double the statements; a second is how late a change may be on another node. */
@@ -71,7 +85,7 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
 
     known: (namespace, name) => known.get(`${namespace}/${name}`),
 
-    async apply(value, expectedEtag) {
+    async apply(value, { actor, expectedEtag }) {
       if (value.inputSchema !== null) compileSchema('task_type.input_schema', value.inputSchema);
       if (value.outputSchema !== null) compileSchema('task_type.output_schema', value.outputSchema);
       // Postgres has no text with NUL in it, so such an etag was never one of ours.
@@ -79,7 +93,10 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
         ? undefined
         : await deps.database.transaction(async (sql, orm) => {
             const written = await upsertTaskType(orm, { ...value, etag: randomUUID() }, expectedEtag);
-            if (written !== undefined) await writeLimitedType(sql, { ...value, type: value.name }, value.limits);
+            if (written === undefined) return undefined;
+            await writeLimitedType(sql, { ...value, type: value.name }, value.limits);
+            const { namespace, name: subject, etag } = written;
+            await insertSystemEvents(sql, [{ kind: 'task_type.applied', namespace, subject, actor, data: { etag } }]);
             return written;
           });
       fresh.delete(`${value.namespace}/${value.name}`);
@@ -89,13 +106,22 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
       return row;
     },
 
-    async delete(namespace, name, expectedEtag) {
+    async delete({ namespace, name }, { actor, expectedEtag }) {
       const etags = { expected: expectedEtag, next: randomUUID() };
-      const deletion = expectedEtag?.includes('\0')
-        ? 'stale etag'
-        : await deps.database.run((sql) => deleteFinishedTaskType(sql, { namespace, name }, etags));
+      const deletion: Deletion = expectedEtag?.includes('\0')
+        ? { outcome: 'stale etag' }
+        : await deps.database.transaction(async (sql) => {
+            // Before the statement looks around, so that it finds the gate of whoever has just paused the type.
+            await lockTaskType(sql, { namespace, name });
+            const done = await deleteFinishedTaskType(sql, { namespace, name }, etags);
+            if (done.outcome !== 'deleted') return done;
+            const { etag } = done;
+            const told = { namespace, subject: name, actor, data: { etag } };
+            await insertSystemEvents(sql, [{ kind: 'task_type.deleted', ...told }]);
+            return done;
+          });
       fresh.delete(`${namespace}/${name}`);
-      switch (deletion) {
+      switch (deletion.outcome) {
         case 'deleted':
           return;
         case 'missing':

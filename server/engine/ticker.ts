@@ -5,11 +5,12 @@ import type { Database } from '../store/database.ts';
 import { removeTasklessTypes } from '../store/delete-task-type.ts';
 import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
 import { deleteFullKeyBuckets } from '../store/limited-types.ts';
-import { deleteOutlivedTasks } from '../store/retention.ts';
+import { deleteOldSystemEvents, deleteOutlivedTasks } from '../store/retention.ts';
 import { analyzeOutgrownTables } from '../store/statistics.ts';
 import { selectTick } from '../store/tick.ts';
 import type { Circuits } from './circuits.ts';
 import type { Dispatch } from './dispatch.ts';
+import type { PolicyRecord } from './policy-record.ts';
 import type { Sessions } from './sessions.ts';
 import type { SnapshotWatch } from './snapshot-watch.ts';
 import { sweepDrainedSessions, sweepExpiredSessions, sweepOverdueTasks } from './sweep.ts';
@@ -22,6 +23,7 @@ export interface TickerDeps {
   readonly circuits: Circuits;
   readonly sessions: Sessions;
   readonly snapshots: SnapshotWatch;
+  readonly policyRecord: PolicyRecord;
   readonly wake: Wake;
   readonly tally: Tally;
   readonly timers: Timers;
@@ -50,7 +52,8 @@ export function startTicker(deps: TickerDeps): Ticker {
     startLoop(deps.log, 'leases', 1_000, () => deps.sessions.check()),
     startLoop(deps.log, 'retention', 10_000, () => deleteOutlived(deps)),
     startLoop(deps.log, 'snapshots', limits.snapshotLookIntervalMs, () => deps.snapshots.look()),
-    startLoop(deps.log, 'partitions', 3_600_000, () => turnPartitions(deps)),
+    startLoop(deps.log, 'policy', 1_000, () => deps.policyRecord.turn()),
+    startLoop(deps.log, 'history', 3_600_000, () => turnHistory(deps)),
   ];
   return {
     async stop() {
@@ -123,10 +126,12 @@ async function deleteOutlived({ database, log }: TickerDeps): Promise<void> {
   for (const type of await database.run(removeTasklessTypes)) log.info(type, 'the last task of a deleted type is gone');
 }
 
-async function turnPartitions({ database, log, historyDays }: TickerDeps): Promise<void> {
+async function turnHistory({ database, log, historyDays }: TickerDeps): Promise<void> {
   await database.run((sql) => ensureEventPartitions(sql));
   const dropped = await database.run((sql) => dropOldEventPartitions(sql, historyDays));
   if (dropped.length > 0) log.info({ partitions: dropped }, 'dropped old history');
+  const old = { days: historyDays, eventsMax: limits.sweepBatchMax };
+  while ((await database.run((sql) => deleteOldSystemEvents(sql, old))) === limits.sweepBatchMax);
 }
 
 /** After a turn that failed: what is due meanwhile, a renewal above all, cannot wait for its usual time. */

@@ -2,7 +2,9 @@ import type { Sql } from './database.ts';
 import type { TaskTypeName } from './task-types.ts';
 
 /** What came of it, or why nothing did. */
-export type Deletion = 'deleted' | 'missing' | 'stale etag' | 'unfinished tasks';
+export type Deletion =
+  | { readonly outcome: 'deleted' /** Of the version that was deleted. */; readonly etag: string }
+  | { readonly outcome: 'missing' | 'stale etag' | 'unfinished tasks' };
 
 /**
  * Any unfinished task of `t`, by the indexes `task_pending`, `task_held` and `task_running`. Each is looked for on its
@@ -28,25 +30,25 @@ export async function deleteFinishedTaskType(
   { namespace, name }: TaskTypeName,
   etags: { readonly expected: string | undefined; readonly next: string },
 ): Promise<Deletion> {
-  const rows = await sql<{ deletion: Deletion }[]>`
+  const rows = await sql<Deletion[]>`
     WITH found AS MATERIALIZED (
       SELECT namespace, name, etag FROM task_type
       WHERE namespace = ${namespace} AND name = ${name} AND delete_time IS NULL FOR UPDATE
     ), decision AS MATERIALIZED (
-      SELECT namespace, name, CASE
+      SELECT namespace, name, etag, CASE
           WHEN etag <> ${etags.expected ?? null}::text THEN 'stale etag'
           WHEN ${unfinishedTask(sql)} IS NOT NULL THEN 'unfinished tasks'
-          ELSE 'deleted' END AS deletion
+          ELSE 'deleted' END AS outcome
       FROM found AS t
     ), deleted AS (
       UPDATE task_type SET delete_time = now(), update_time = now(), etag = ${etags.next}
-      FROM decision AS d WHERE task_type.namespace = d.namespace AND task_type.name = d.name AND deletion = 'deleted'
+      FROM decision AS d WHERE task_type.namespace = d.namespace AND task_type.name = d.name AND outcome = 'deleted'
     ), opened AS (
       DELETE FROM task_gate USING decision AS d
-      WHERE task_gate.namespace = d.namespace AND task_gate.type = d.name AND deletion = 'deleted'
+      WHERE task_gate.namespace = d.namespace AND task_gate.type = d.name AND outcome = 'deleted'
     )
-    SELECT deletion FROM decision`;
-  return rows[0]?.deletion ?? 'missing';
+    SELECT outcome, etag FROM decision`;
+  return rows[0] ?? { outcome: 'missing' };
 }
 
 /**

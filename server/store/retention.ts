@@ -33,3 +33,26 @@ export async function deleteOutlivedTasks(sql: Sql, tasksMax: number): Promise<n
     SELECT FROM deleted`;
   return rows.count;
 }
+
+/**
+ * Deletes events of what is no task that are older than so many days; a bounded number, oldest first, by index
+ * `system_event_time`. The last one of each thing stays, because the next one goes on from it, except of a worker session
+ * that has ended: nothing comes after that. So what stays is as much as there are things. Answers with the number.
+ */
+export async function deleteOldSystemEvents(
+  sql: Sql,
+  old: { readonly days: number; readonly eventsMax: number },
+): Promise<number> {
+  const { count } = await sql`
+    DELETE FROM system_event WHERE id IN (
+      SELECT id FROM system_event AS event
+      WHERE time < now() - ${old.days}::int * interval '1 day'
+        AND (kind = 'worker_session.ended' OR EXISTS (
+          SELECT 1 FROM system_event AS later
+          WHERE later.subject_id = event.subject_id AND later.sequence > event.sequence
+        ))
+      ORDER BY time LIMIT ${old.eventsMax}
+      FOR UPDATE SKIP LOCKED
+    )`;
+  return count;
+}

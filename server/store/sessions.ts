@@ -1,7 +1,9 @@
 import { and, asc, eq, sql as fragment, gt, type SQL } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { Fence } from '../domain/ids.ts';
+import type { SystemEventData } from '../domain/system-event.ts';
 import type { Sql } from './database.ts';
+import { systemSubjectId } from './insert-system-events.ts';
 import { workerSession } from './schema.ts';
 
 /** A worker session as it is stored when it begins. */
@@ -18,16 +20,30 @@ export interface NewSession {
   readonly buildVersion: string;
 }
 
-/** Begins a session; answers with its id, a UUIDv7. */
+/**
+ * Begins a session; answers with its id, a UUIDv7. Its first event is written by the same statement, as there is none before
+ * it to be seen: when a thousand workers come at once, each still costs one round trip.
+ */
 export async function insertSession(sql: Sql, session: NewSession, leaseMs: number): Promise<string> {
+  const { taskTypes, labels, node } = session;
+  const told: SystemEventData = { taskTypes, labels, node };
+  const columns = { kind: sql`'worker_session.started'`, namespace: sql`namespace`, subject: sql`id` };
   const rows = await sql<{ id: string }[]>`
-    INSERT INTO worker_session (id, namespace, principal, secret_hash, node, task_types, slots, labels, sdk_name,
-      sdk_version, build_version, expire_time)
-    VALUES (dstc_uuid7(now()), ${session.namespace}, ${session.principal}, ${session.secretHash}, ${session.node},
-      ${JSON.stringify(session.taskTypes)}::jsonb, ${session.slots}, ${JSON.stringify(session.labels)}::jsonb,
-      ${session.sdkName}, ${session.sdkVersion}, ${session.buildVersion},
-      now() + ${leaseMs}::float8 * interval '1 millisecond')
-    RETURNING id`;
+    WITH started AS (
+      INSERT INTO worker_session (id, namespace, principal, secret_hash, node, task_types, slots, labels, sdk_name,
+        sdk_version, build_version, expire_time)
+      VALUES (dstc_uuid7(now()), ${session.namespace}, ${session.principal}, ${session.secretHash}, ${node},
+        ${JSON.stringify(taskTypes)}::jsonb, ${session.slots}, ${JSON.stringify(labels)}::jsonb,
+        ${session.sdkName}, ${session.sdkVersion}, ${session.buildVersion},
+        now() + ${leaseMs}::float8 * interval '1 millisecond')
+      RETURNING id, namespace, principal
+    ), recorded AS (
+      INSERT INTO system_event (id, subject_id, sequence, namespace, kind, subject, actor, data, stream_order)
+      SELECT dstc_uuid7(clock_timestamp()), ${systemSubjectId(sql, columns)}, 1, namespace, 'worker_session.started', id,
+        principal, ${JSON.stringify(told)}::jsonb, pg_current_xact_id()
+      FROM started
+    )
+    SELECT id FROM started`;
   const [row] = rows;
   if (row === undefined) throw new Error('an insert without conditions answered with no row');
   return row.id;
@@ -71,6 +87,12 @@ export async function resumeSession(
   return rows[0];
 }
 
+/** What was said to a session, and until when it may work; null is no end. */
+export interface Drained {
+  readonly notice: DrainNotice;
+  readonly deadline: Date | null;
+}
+
 /** Has a live session stop; undefined when there is none. Saying it again replaces the reason and the time. */
 export async function drainLiveSession(
   sql: Sql,
@@ -80,13 +102,15 @@ export async function drainLiveSession(
     readonly reason: string;
     readonly withinMs: number | undefined;
   },
-): Promise<DrainNotice | undefined> {
-  const rows = await sql<{ drain: DrainNotice }[]>`
+): Promise<Drained | undefined> {
+  const rows = await sql<{ notice: DrainNotice; deadline_ms: number | null }[]>`
     UPDATE worker_session SET drain_time = clock_timestamp(), drain_reason = ${drain.reason},
       drain_deadline = now() + ${drain.withinMs ?? null}::float8 * interval '1 millisecond'
     WHERE id = ${drain.id} AND namespace = ${drain.namespace} AND expire_time > now()
-    RETURNING ${drainNotice(sql)} AS drain`;
-  return rows[0]?.drain;
+    RETURNING ${drainNotice(sql)} AS notice, extract(epoch FROM drain_deadline)::float8 * 1000 AS deadline_ms`;
+  const [row] = rows;
+  if (row === undefined) return undefined;
+  return { notice: row.notice, deadline: row.deadline_ms === null ? null : new Date(row.deadline_ms) };
 }
 
 /** A session and how much longer it lives without another sign of life. */
@@ -105,33 +129,46 @@ export async function renewSessionsOfNode(sql: Sql, node: string, renewals: read
   return new Set(rows.map((row) => row.id));
 }
 
-/** Ends a session of this node in order; the next sweep takes back what it still holds and removes it. */
+/**
+ * Ends a session of this node in order; the next sweep takes back what it still holds and removes it. That it did not
+ * just fall silent shows in a time that no silence leads to; one that comes back before the sweep goes on.
+ */
 export async function expireSessionOfNode(sql: Sql, node: string, id: string): Promise<void> {
-  await sql`UPDATE worker_session SET expire_time = now() WHERE id = ${id} AND node = ${node}`;
+  await sql`UPDATE worker_session SET expire_time = '-infinity' WHERE id = ${id} AND node = ${node}`;
 }
 
+/** A session that is locked until the transaction ends. */
+export interface LockedSession {
+  readonly id: string;
+  readonly namespace: string;
+  readonly principal: string;
+  /** Whether its worker has ended it. */
+  readonly isClosed: boolean;
+}
+
+const lockedColumns = (sql: Sql) => sql`id, namespace, principal, expire_time = '-infinity' AS "isClosed"`;
+
 /** Locks sessions that have expired, so that no lease is given to them any more; by index `worker_session_expire`. */
-export async function lockExpiredSessions(sql: Sql, sessionsMax: number): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
-    SELECT id FROM worker_session WHERE expire_time <= now()
+export function lockExpiredSessions(sql: Sql, sessionsMax: number): Promise<LockedSession[]> {
+  return sql<LockedSession[]>`
+    SELECT ${lockedColumns(sql)} FROM worker_session WHERE expire_time <= now()
     ORDER BY expire_time LIMIT ${sessionsMax} FOR UPDATE SKIP LOCKED`;
-  return rows.map((row) => row.id);
 }
 
 /** Locks sessions whose time to stop is over; by index `worker_session_drain`. */
-export async function lockDrainedSessions(sql: Sql, sessionsMax: number): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
-    SELECT id FROM worker_session WHERE drain_time IS NOT NULL AND drain_deadline <= now()
+export function lockDrainedSessions(sql: Sql, sessionsMax: number): Promise<LockedSession[]> {
+  return sql<LockedSession[]>`
+    SELECT ${lockedColumns(sql)} FROM worker_session WHERE drain_time IS NOT NULL AND drain_deadline <= now()
     ORDER BY drain_deadline LIMIT ${sessionsMax} FOR UPDATE SKIP LOCKED`;
-  return rows.map((row) => row.id);
 }
 
-/** Deletes those of the sessions that hold no lease any more; answers with how many. */
-export async function deleteLeaselessSessions(sql: Sql, ids: readonly string[]): Promise<number> {
-  const { count } = await sql`
+/** Deletes those of the sessions that hold no lease any more; answers with their ids. */
+export async function deleteLeaselessSessions(sql: Sql, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await sql<{ id: string }[]>`
     DELETE FROM worker_session WHERE id = ANY(${ids}::uuid[])
-      AND NOT EXISTS (SELECT 1 FROM task WHERE session_id = worker_session.id AND state = 'RUNNING')`;
-  return count;
+      AND NOT EXISTS (SELECT 1 FROM task WHERE session_id = worker_session.id AND state = 'RUNNING')
+    RETURNING id`;
+  return new Set(rows.map((row) => row.id));
 }
 
 export interface SessionLease {

@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import type { Sql } from './database.ts';
 import { taskType } from './schema.ts';
 import type { TypeFilter } from './task-filter.ts';
 
@@ -47,6 +48,11 @@ export async function upsertTaskType(
     })
     .returning();
   return rows[0];
+}
+
+/** Locks the row of a type, if there is one, as everything that changes it does; by primary key. */
+export async function lockTaskType(statement: Sql, { namespace, name }: TaskTypeName): Promise<void> {
+  await statement`SELECT FROM task_type WHERE namespace = ${namespace} AND name = ${name} FOR NO KEY UPDATE`;
 }
 
 /** Also one that was deleted, as long as it has tasks. */

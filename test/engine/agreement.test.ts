@@ -73,7 +73,7 @@ beforeAll(async () => {
   const accepts = createAccepts({ database, wake, log });
   const progress = createProgressReports({ database, wake, log });
   const types = createTaskTypes({ database, wake });
-  await types.apply(taskTypeOf(create(TaskTypeSchema, { name: 'work' })), undefined);
+  await types.apply(taskTypeOf(create(TaskTypeSchema, { name: 'work' })), { actor: 'test', expectedEtag: undefined });
   const circuits = createCircuits({ database, types, wake, log });
   reports = createReports({
     database,

@@ -49,7 +49,10 @@ export async function startDependencyRig(): Promise<DependencyRig> {
   );
   const [database] = databases;
   if (one === undefined || two === undefined || database === undefined) throw new Error('two engines were not made');
-  await one.types.apply(taskTypeOf(create(TaskTypeSchema, { name: 'work' })), undefined);
+  await one.types.apply(taskTypeOf(create(TaskTypeSchema, { name: 'work' })), {
+    actor: 'test',
+    expectedEtag: undefined,
+  });
 
   const first = one;
 

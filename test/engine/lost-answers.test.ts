@@ -21,7 +21,7 @@ beforeAll(async () => {
   testDatabase = await createTestDatabase();
   database = openDatabase({ url: testDatabase.url, connections: 4, applicationName: 'lost answers' });
   engine = assembleEngine({ database: losing(database), log: pino({ level: 'silent' }) }, options);
-  await engine.types.apply(type, undefined);
+  await engine.types.apply(type, { actor: 'test', expectedEtag: undefined });
 });
 afterAll(async () => {
   await database.close();

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { insertSystemEvents } from '../../server/store/insert-system-events.ts';
 import { byTenant, type ClaimRig, noLimits, startClaimRig } from './rig.ts';
 
 let rig: ClaimRig;
@@ -33,6 +34,8 @@ test.each(Object.entries(kinds))(
       await rig.sql`UPDATE task SET state = 'PENDING', lease_id = NULL, session_id = NULL WHERE type = ${type}`;
       await rig.sql`
       INSERT INTO task_gate (namespace, type, circuit, probe_time) VALUES ('default', ${type}, 'OPEN', now())`;
+      const opening = { namespace: 'default', subject: type, actor: 'test' };
+      await rig.database.run((sql) => insertSystemEvents(sql, [{ ...opening, kind: 'circuit.opened' }]));
       await Promise.all([...nodes, ...nodes, ...nodes].map((node) => node.claim(type, 10)));
       // One more, now that nobody holds the gate.
       await nodes[0]?.claim(type, 10);
@@ -43,6 +46,11 @@ test.each(Object.entries(kinds))(
       SELECT circuit, probes FROM task_gate WHERE type = ${type}`;
       expect(gate?.circuit).toBe('HALF_OPEN');
       expect(gate?.probes.map(({ taskId }) => taskId).toSorted()).toEqual(running.map(({ id }) => id));
+      // Told once, however many claims have leased probes.
+      const events = await rig.sql<{ kind: string }[]>`
+      SELECT kind FROM system_event WHERE subject = ${type} AND kind LIKE 'circuit.%' ORDER BY sequence`;
+      const each = ['circuit.opened', 'circuit.half_opened'];
+      expect(events.map(({ kind }) => kind)).toEqual(Array.from({ length: round }, () => each).flat());
     }
   },
 );

@@ -60,7 +60,7 @@ export async function startClaimRig({ connections = 8 } = {}): Promise<ClaimRig>
     sql,
     database,
     async apply(name, limits) {
-      await types.apply({ ...plainType, name, limits }, undefined);
+      await types.apply({ ...plainType, name, limits }, { actor: 'test', expectedEtag: undefined });
     },
     async insert(type, tasks) {
       await database.run((statement) =>

@@ -26,8 +26,10 @@ export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof T
   return {
     async applyTaskType({ taskType }, context) {
       if (taskType === undefined) throw fieldInvalid('task_type', 'is required');
-      callerOf(context).require('configure', namespaceOf(taskType), taskType.name);
-      const row = await deps.types.apply(taskTypeOf(taskType), taskType.etag || undefined);
+      const caller = callerOf(context);
+      caller.require('configure', namespaceOf(taskType), taskType.name);
+      const by = { actor: caller.principal.actor, expectedEtag: taskType.etag || undefined };
+      const row = await deps.types.apply(taskTypeOf(taskType), by);
       return { taskType: await described(deps, row) };
     },
 
@@ -60,8 +62,11 @@ export function taskTypeService(deps: TaskTypeServiceDeps): ServiceImpl<typeof T
 
     async deleteTaskType(request, context) {
       const namespace = namespaceOf(request);
-      callerOf(context).require('configure', namespace, request.name);
-      await deps.types.delete(namespace, request.name, request.etag || undefined);
+      const { name } = request;
+      const caller = callerOf(context);
+      caller.require('configure', namespace, name);
+      const by = { actor: caller.principal.actor, expectedEtag: request.etag || undefined };
+      await deps.types.delete({ namespace, name }, by);
       return {};
     },
 

@@ -138,10 +138,12 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
       if (!types.some((type) => caller.may('operate', namespace, type))) throw sessionNotFound(which.id);
       for (const type of types) caller.require('operate', namespace, type);
       const withinMs = optionalMs('within', request.within);
-      const found = await deps.engine.drain({ namespace, sessionId: which.id, reason: request.reason, withinMs });
+      const { actor } = caller.principal;
+      const { reason } = request;
+      const found = await deps.engine.drain({ namespace, sessionId: which.id, actor, reason, withinMs });
       const after = found ? await deps.database.query((orm) => selectSession(orm, which)) : undefined;
       if (after === undefined) throw sessionNotFound(which.id);
-      deps.log.info({ session: which.id, actor: caller.principal.actor, withinMs }, 'a worker is drained');
+      deps.log.info({ session: which.id, actor, withinMs }, 'a worker is drained');
       return { worker: toWorkerSession(after) };
     },
   };
