@@ -8,7 +8,11 @@ import type { Reporting } from './live-session.ts';
 import type { Wake } from './wake.ts';
 
 /** An accept that is not yet written. */
-type Outstanding = Reporter & { readonly agoMs: number };
+export interface Outstanding {
+  readonly reporter: Reporter;
+  /** By `performance.now()`. */
+  readonly sinceMs: number;
+}
 
 /**
  * Accepts that are about to be written. Nobody waits for one, so they gather for a moment: a task that ends before is
@@ -18,17 +22,20 @@ export interface Accepts {
   readonly add: (from: Reporting, fence: Fence) => void;
   /** What may not be written yet of a lease, for a statement that writes it with another report of the same lease. */
   readonly take: (from: Pick<Reporter, 'fence' | 'sessionId'>) => Outstanding | undefined;
+  /** Takes back what was taken, as that statement has failed. */
+  readonly restore: (accept: Outstanding) => void;
   /** Writes what is outstanding, once, and then nothing more: a node must also end while Postgres is away. */
   readonly stop: () => Promise<void>;
 }
 
-interface Entry {
-  readonly reporter: Reporter;
-  readonly sinceMs: number;
+/** How long ago the worker has accepted; now, when nothing is known of it. */
+export function agoMsOf(accept: Outstanding | undefined): number {
+  return accept === undefined ? 0 : performance.now() - accept.sinceMs;
 }
 
-function aged({ reporter, sinceMs }: Entry): Outstanding {
-  return { ...reporter, agoMs: performance.now() - sinceMs };
+/** An accept as it is written. */
+export function acceptanceOf(accept: Outstanding): Reporter & { readonly agoMs: number } {
+  return { ...accept.reporter, agoMs: agoMsOf(accept) };
 }
 
 /** Long enough for a quick task to end, short enough for a person who watches. */
@@ -39,9 +46,9 @@ export function createAccepts(deps: {
   readonly wake: Wake;
   readonly log: Logger;
 }): Accepts {
-  const outstanding = new Map<LeaseId, Entry>();
+  const outstanding = new Map<LeaseId, Outstanding>();
   /** Under way to the database, where the end of their tasks may come before them. Writing one twice is harmless. */
-  let writing = new Map<LeaseId, Entry>();
+  let writing = new Map<LeaseId, Outstanding>();
   let scheduled = false;
   let isStopped = false;
   let wasAway = false;
@@ -55,7 +62,7 @@ export function createAccepts(deps: {
   async function write(): Promise<void> {
     writing = new Map([...outstanding].slice(0, limits.groupCommitItemsMax));
     for (const leaseId of writing.keys()) outstanding.delete(leaseId);
-    const reports = [...writing.values()].map(aged);
+    const reports = [...writing.values()].map(acceptanceOf);
     try {
       if (reports.length === 0) return;
       await deps.database.run((sql) => acceptCurrentLeases(sql, reports));
@@ -66,8 +73,8 @@ export function createAccepts(deps: {
       const isAway = error instanceof DstcError;
       wasAway = isAway;
       deps.log[isAway ? 'warn' : 'error']({ err: error, accepts: reports.length }, 'accepts were not written');
-      // The leases stand without; what would be missing is the time of their start.
-      if (isAway) for (const [leaseId, entry] of writing) outstanding.set(leaseId, entry);
+      // The leases stand without.
+      if (isAway) for (const [leaseId, accept] of writing) outstanding.set(leaseId, accept);
     } finally {
       writing = new Map();
       scheduled = false;
@@ -76,10 +83,10 @@ export function createAccepts(deps: {
   }
 
   function take({ fence, sessionId }: Pick<Reporter, 'fence' | 'sessionId'>): Outstanding | undefined {
-    const entry = outstanding.get(fence.leaseId) ?? writing.get(fence.leaseId);
-    if (entry?.reporter.sessionId !== sessionId || !isSameFence(entry.reporter.fence, fence)) return undefined;
+    const accept = outstanding.get(fence.leaseId) ?? writing.get(fence.leaseId);
+    if (accept?.reporter.sessionId !== sessionId || !isSameFence(accept.reporter.fence, fence)) return undefined;
     outstanding.delete(fence.leaseId);
-    return aged(entry);
+    return accept;
   }
 
   return {
@@ -89,6 +96,10 @@ export function createAccepts(deps: {
       schedule();
     },
     take,
+    restore(accept) {
+      outstanding.set(accept.reporter.fence.leaseId, accept);
+      schedule();
+    },
     async stop() {
       isStopped = true;
       for (let left = outstanding.size; left > 0; left -= limits.groupCommitItemsMax) await write();

@@ -23,6 +23,8 @@ export interface TaskCommand {
   /** The worker's own wish for the wait before the next attempt. */
   readonly retryAfterMs?: number | undefined;
   readonly reason?: string | undefined;
+  /** Whether it is its worker that says so, which has begun what it ends. */
+  readonly byWorker?: boolean;
   /** For a cancel of a running task. */
   readonly graceMs?: number;
   /** For a redrive: how long it waits before it is due, and what takes the place of its input. */
@@ -146,6 +148,7 @@ function taskMove(command: TaskCommand, move: Move, delayMs: number | null): Tas
     error: command.error ?? null,
     errorFingerprint: command.error === undefined ? null : fingerprintOf(task.type, command.error),
     cancelGraceMs: move.effect.event === 'cancel_requested' ? (command.graceMs ?? 0) : null,
+    starts: command.byWorker === true && !task.accepted,
     event: move.effect.event,
     actor: command.actor,
     reason: command.reason ?? null,

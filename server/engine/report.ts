@@ -17,7 +17,7 @@ import {
   type VainReport,
 } from '../store/report-tasks.ts';
 import type { StoredError } from '../store/schema.ts';
-import type { Accepts } from './accept.ts';
+import { type Accepts, acceptanceOf, agoMsOf } from './accept.ts';
 import { type Applied, announceMoves, announceRoom, applyMoves } from './apply-moves.ts';
 import type { Circuits } from './circuits.ts';
 import { createGroupCommit } from './group-commit.ts';
@@ -45,6 +45,9 @@ export interface EndReport {
   readonly reason?: string;
 }
 
+/** Who gives leases back that never came to their worker, or that it may not have any more. */
+export const takeBackActor = 'system:dispatch';
+
 export interface Reports {
   /** Records a result; one that breaks the type's output schema or the payload limit fails the task. */
   readonly succeed: (from: Reporting, fence: Fence, type: string | undefined, output: Payload) => Promise<Settlement>;
@@ -65,7 +68,7 @@ export interface ReportDeps {
   readonly payloadBytesMax: number;
 }
 
-type Ending = Reporter & Omit<EndReport, 'fence'>;
+type Ending = Reporter & Omit<EndReport, 'fence'> & { readonly byWorker: boolean };
 /** What the statement did: the state after the move, none when it was not allowed; undefined for a stale fence. */
 type Written = { readonly state: TaskState | undefined } | undefined;
 
@@ -101,7 +104,8 @@ export function createReports(deps: ReportDeps): Reports {
   });
 
   async function end(from: Reporting, report: EndReport): Promise<Settlement> {
-    const written = await endings.add({ ...report, sessionId: from.sessionId, actor: from.actor });
+    const byWorker = from.actor !== takeBackActor && report.command !== 'undeliver';
+    const written = await endings.add({ ...report, byWorker, sessionId: from.sessionId, actor: from.actor });
     if (written === undefined) return explain(from, report.fence);
     return written.state === undefined ? { outcome: 'not allowed' } : { outcome: 'recorded', state: written.state };
   }
@@ -119,13 +123,18 @@ export function createReports(deps: ReportDeps): Reports {
     async succeed(from, fence, type, output) {
       const wrong = await outputError(deps, from.namespace, type, output);
       if (wrong !== undefined) return end(from, { fence, command: 'fail', error: wrong });
-      const recorded = await successes.add({
+      const accept = deps.accepts.take({ fence, sessionId: from.sessionId });
+      const success = {
         fence,
         sessionId: from.sessionId,
         actor: from.actor,
         output: output.data,
         outputContentType: output.contentType,
-        acceptedAgoMs: deps.accepts.take({ fence, sessionId: from.sessionId })?.agoMs ?? null,
+        acceptedAgoMs: agoMsOf(accept),
+      };
+      const recorded = await successes.add(success).catch((error: unknown) => {
+        if (accept !== undefined) deps.accepts.restore(accept);
+        throw error;
       });
       if (!recorded) return explain(from, fence);
       const { namespace } = from;
@@ -190,15 +199,17 @@ async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Pr
 async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promise<readonly Written[]> {
   const byLease = Map.groupBy(reports, keyOf);
   const firsts = [...byLease.values()].flatMap(([first]) => first ?? []);
-  const accepted = firsts.flatMap((report) =>
-    report.command === 'undeliver' ? [] : (deps.accepts.take(report) ?? []),
-  );
+  const accepts = firsts.flatMap((report) => (report.command === 'undeliver' ? [] : (deps.accepts.take(report) ?? [])));
   const progress = pendingProgress(deps, firsts);
-  const { ended, changes } = await deps.database.transaction(async (sql) => {
-    if (accepted.length > 0) await acceptCurrentLeases(sql, accepted);
+  const writing = deps.database.transaction(async (sql) => {
+    if (accepts.length > 0) await acceptCurrentLeases(sql, accepts.map(acceptanceOf));
     if (progress.length > 0) await storeCurrentProgress(sql, progress);
     const ended = await endInTurn(sql, await lockCurrentLeases(sql, firsts), byLease);
     return { ended, changes: await deps.circuits.openByFatal(sql, [...ended.values()]) };
+  });
+  const { ended, changes } = await writing.catch((error: unknown) => {
+    for (const accept of accepts) deps.accepts.restore(accept);
+    throw error;
   });
   announceMoves(deps.wake, [...ended.values()]);
   deps.circuits.announce(changes);

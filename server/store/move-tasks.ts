@@ -31,6 +31,8 @@ export interface TaskMove {
   readonly errorFingerprint: string | null;
   /** The worker has this long to stop; null leaves the mark as it is while the task runs, and ends it when not. */
   readonly cancelGraceMs: number | null;
+  /** Whether its start is to be written before. */
+  readonly starts: boolean;
   readonly event: EventKind;
   readonly actor: string;
   readonly reason: string | null;
@@ -67,16 +69,23 @@ export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Pro
           sql,
           moves.map((m) => m.input?.data ?? null),
         )}::bytea[],
-        ${moves.map((m) => m.input?.contentType ?? null)}::text[], ${moves.map((m) => m.errorFingerprint)}::text[]
+        ${moves.map((m) => m.input?.contentType ?? null)}::text[], ${moves.map((m) => m.errorFingerprint)}::text[],
+        ${sql.typed(
+          moves.map((m) => m.starts),
+          arrayTypeIds.boolean,
+        )}::boolean[]
       ) AS i(id, event_sequence, state, attempt, crashes, drop_lease, retry_delay_ms, error, cancel_grace_ms, event,
-        actor, reason, lease_id, session_id, attempts_max, mark, renews, input, input_content_type, error_fingerprint)
+        actor, reason, lease_id, session_id, attempts_max, mark, renews, input, input_content_type, error_fingerprint,
+        starts)
     ), moved AS (
       UPDATE task SET state = item.state, attempt = item.attempt, crashes = item.crashes,
-        attempts_max = item.attempts_max, event_sequence = task.event_sequence + 1,
+        attempts_max = item.attempts_max,
+        event_sequence = task.event_sequence + CASE WHEN item.starts THEN 2 ELSE 1 END,
         stream_order = GREATEST(task.stream_order, pg_current_xact_id()),
         lease_id = CASE WHEN item.drop_lease THEN NULL ELSE task.lease_id END,
         session_id = CASE WHEN item.drop_lease THEN NULL ELSE task.session_id END,
-        started_time = CASE WHEN item.state = 'PENDING' THEN NULL ELSE started_time END,
+        started_time = CASE WHEN item.state <> 'PENDING'
+          THEN COALESCE(started_time, CASE WHEN item.starts THEN now() END) END,
         run_deadline = CASE WHEN item.state = 'RUNNING' THEN run_deadline END,
         heartbeat_deadline = CASE WHEN item.state = 'RUNNING' THEN heartbeat_deadline END,
         start_deadline = CASE WHEN item.state <> 'PENDING' THEN NULL
@@ -114,6 +123,11 @@ export async function moveLockedTasks(sql: Sql, moves: readonly TaskMove[]): Pro
       moved.attempt + CASE WHEN item.event = 'released' THEN 1 ELSE 0 END,
       item.actor, item.lease_id, item.session_id, item.error, item.reason, item.retry_delay_ms, moved.stream_order
     FROM moved JOIN item USING (id)
+    UNION ALL
+    SELECT moved.id, moved.event_sequence - 1, namespace, type, 'started', 'RUNNING',
+      moved.attempt + CASE WHEN item.event = 'released' THEN 1 ELSE 0 END,
+      item.actor, item.lease_id, item.session_id, NULL, NULL, NULL, moved.stream_order
+    FROM moved JOIN item USING (id) WHERE item.starts
     RETURNING task_id AS id`;
   return new Set(rows.map((row) => row.id));
 }

@@ -54,8 +54,8 @@ export async function acceptCurrentLeases(
 export interface Success extends Reporter {
   readonly output: Uint8Array;
   readonly outputContentType: string;
-  /** How long ago the worker accepted, when that is not yet written; else null. */
-  readonly acceptedAgoMs: number | null;
+  /** How long ago the worker accepted, for when that is not yet written: it has begun what it ends. */
+  readonly acceptedAgoMs: number;
 }
 
 export interface RecordedSuccess extends Pick<Reporter, 'fence' | 'sessionId'> {
@@ -66,8 +66,8 @@ export interface RecordedSuccess extends Pick<Reporter, 'fence' | 'sessionId'> {
 }
 
 /**
- * Records results for fences that are current, by primary key, and writes an accept that is still outstanding with
- * them; answers with those that were recorded. One report of each fence.
+ * Records results for fences that are current, by primary key, with the start of those that have none yet; answers with
+ * those that were recorded. One report of each fence.
  */
 export async function succeedCurrentLeases(sql: Sql, reports: readonly Success[]): Promise<RecordedSuccess[]> {
   const rows = await sql<
@@ -101,7 +101,7 @@ export async function succeedCurrentLeases(sql: Sql, reports: readonly Success[]
     ), succeeded AS (
       UPDATE task SET state = 'SUCCEEDED', finished_time = now(), output = before.output,
         output_content_type = before.output_content_type, cancel_deadline = NULL, paused_time = NULL,
-        started_time = COALESCE(started_time, now() - COALESCE(before.late_accept_ms, 0) * interval '1 millisecond'),
+        started_time = COALESCE(started_time, now() - before.late_accept_ms * interval '1 millisecond'),
         event_sequence = before.event_sequence + CASE WHEN before.late_accept_ms IS NULL THEN 1 ELSE 2 END,
         stream_order = GREATEST(stream_order, pg_current_xact_id())
       FROM before WHERE task.id = before.id

@@ -311,7 +311,7 @@ async function run(command: Command, placed: Placed, { retryable }: Circumstance
       await database.run((sql) => acceptCurrentLeases(sql, [{ fence, sessionId, actor, agoMs: 0 }]));
       return;
     case 'succeed': {
-      const output = { output: new Uint8Array(), outputContentType: 'application/json', acceptedAgoMs: null };
+      const output = { output: new Uint8Array(), outputContentType: 'application/json', acceptedAgoMs: 0 };
       await database.run((sql) => succeedCurrentLeases(sql, [{ fence, sessionId, actor, ...output }]));
       return;
     }

@@ -71,7 +71,7 @@ export async function startClaimRig({ connections = 8 } = {}): Promise<ClaimRig>
       );
     },
     async finish(leased) {
-      const report = { sessionId, actor: 'test', output: Buffer.of(), outputContentType: '', acceptedAgoMs: null };
+      const report = { sessionId, actor: 'test', output: Buffer.of(), outputContentType: '', acceptedAgoMs: 0 };
       const reports = leased.map(({ fence }) => ({ ...report, fence }));
       await database.run((statement) => succeedCurrentLeases(statement, reports));
     },

@@ -45,15 +45,17 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
     }
     case 'succeed':
       return report(model, action, (task) =>
-        action.tooLarge ? does.fail(task, 'permanent', undefined) : does.succeed(task),
+        action.tooLarge ? does.fail(begun(task), 'permanent', undefined) : does.succeed(begun(task)),
       );
     case 'fail':
-      return report(model, action, (task) => does.fail(task, action.failure, action.later ? undefined : model.clock));
+      return report(model, action, (task) =>
+        does.fail(begun(task), action.failure, action.later ? undefined : model.clock),
+      );
     case 'release':
-      return report(model, action, does.giveBack);
+      return report(model, action, (task) => does.giveBack(begun(task)));
     case 'acknowledge':
       return report(model, action, (task) =>
-        does.isCancelling(task) ? does.turn(task, 'CANCELLED', 'cancelled') : 'not allowed',
+        does.isCancelling(task) ? does.turn(begun(task), 'CANCELLED', 'cancelled') : 'not allowed',
       );
     case 'undeliver':
       return settlement(model, action.ref, (task) => (task.accepted ? 'not allowed' : does.giveBack(task)));
@@ -180,6 +182,12 @@ function hasRoom({ heldUp, tasks }: Model, type: string): boolean {
 }
 
 type Outcome = TaskState | 'not allowed';
+
+/** A worker has begun what it ends, whether or not it has said so. */
+function begun(task: ModelTask): ModelTask {
+  does.accept(task);
+  return task;
+}
 
 /** A report that ends an attempt, with what the worker had said of it before. */
 function report(

@@ -59,8 +59,6 @@ export function progress(task: ModelTask, percent: number, checkpoint: number | 
 }
 
 export function succeed(task: ModelTask): TaskState {
-  // A result shows that the worker had it.
-  task.accepted = true;
   return turn(task, 'SUCCEEDED', 'succeeded');
 }
 

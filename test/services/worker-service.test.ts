@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { ErrorReason } from '@dstc/contract/dstc/v1/error_pb';
-import { TaskState } from '@dstc/contract/dstc/v1/task_pb';
+import { FailureKind, TaskState } from '@dstc/contract/dstc/v1/task_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import {
@@ -25,6 +25,7 @@ beforeAll(async () => {
     { name: 'a.plain' },
     { name: 'a.quick' },
     { name: 'a.quick-too' },
+    { name: 'a.contradicted' },
     { name: 'a.number', outputSchema: { type: 'number' } },
     { name: 'b.plain' },
   ];
@@ -50,6 +51,23 @@ describe.each(doorNames)('a worker without a stream, over %s', (doorName) => {
   const stateOf = async ({ taskId: id }: LeaseRef) =>
     (await door().call(getTask, { id }, rig.token('root'))).task?.state;
   const data = (text: string) => ({ value: { case: 'data', value: Buffer.from(text) } }) as const;
+
+  it('has the start of an attempt in the history, also when reports of it contradict each other', async () => {
+    for (let turn = 0; turn < 5; turn += 1) {
+      const { session, leases } = await leased(20, 'a.contradicted');
+      const error = { code: 'X', message: 'x', kind: FailureKind.PERMANENT };
+      const reports = [
+        { succeeded: { items: leases.map((lease) => ({ lease })) } },
+        { failed: { items: leases.map((lease) => ({ lease, error })) } },
+      ];
+      const call = (report: object) => door().call(reportTasks, { session, ...report }, rig.token('root'));
+      await Promise.all((turn % 2 === 0 ? reports : reports.toReversed()).map(call));
+    }
+    const histories = await rig.sql`
+      SELECT string_agg(kind::text, ' ' ORDER BY sequence) AS kinds FROM task_event
+      WHERE type = 'a.contradicted' GROUP BY task_id`;
+    for (const { kinds } of histories) expect(kinds).toMatch(/^submitted leased started (succeeded|failed)$/);
+  });
 
   it('waits for tasks no longer than its token lives', async () => {
     const exp = Math.floor(Date.now() / 1_000) + 2;

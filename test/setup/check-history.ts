@@ -26,12 +26,14 @@ interface EventRow {
   readonly state: TaskState;
   readonly attempt: number;
   readonly leaseId: string | null;
+  readonly actor: string;
 }
 
 /**
  * Holds a whole database against what every history must be: each acknowledged task is there, and nothing that nobody
  * submitted; sequences without a gap; every step a move of the table; one final event, the last one, redrive, skip and
- * discard of a failed task aside; one live lease at a time, and none given while paused. Throws with every fault, and when there was nothing to look at.
+ * discard of a failed task aside; one live lease at a time, and none given while paused; nothing ended by a worker that
+ * has not begun. Throws with every fault, and when there was nothing to look at.
  */
 export async function checkHistory(
   sql: postgres.Sql,
@@ -81,7 +83,7 @@ const rowsAtOnce = 5_000;
 async function* histories(sql: postgres.TransactionSql): AsyncGenerator<readonly EventRow[]> {
   let history: EventRow[] = [];
   const cursor = sql<EventRow[]>`
-    SELECT task_id AS "taskId", sequence, kind, state, attempt, lease_id AS "leaseId" FROM task_event
+    SELECT task_id AS "taskId", sequence, kind, state, attempt, lease_id AS "leaseId", actor FROM task_event
     ORDER BY task_id, sequence`.cursor(rowsAtOnce);
   for await (const rows of cursor) {
     for (const event of rows) {
@@ -100,6 +102,7 @@ function faultsOf(task: TaskRow, history: readonly EventRow[]): string[] {
   let state: TaskState | undefined;
   let lease: string | null = null;
   let attempt = 0;
+  let hasBegun = false;
   let isPaused = false;
   let isDiscarded = false;
   history.forEach((event, index) => {
@@ -118,9 +121,13 @@ function faultsOf(task: TaskRow, history: readonly EventRow[]): string[] {
       if (event.attempt !== attempt + 1) faults.push(`${at} is attempt ${event.attempt} after ${attempt}`);
       lease = event.leaseId;
       attempt = event.attempt;
+      hasBegun = false;
     } else if (event.leaseId !== null && event.leaseId !== lease) {
       faults.push(`${at} is of lease ${event.leaseId} while ${lease} lives`);
     }
+    hasBegun ||= event.kind === 'started';
+    if (endsOfAttempts.has(event.kind) && event.leaseId !== null && !hasBegun && !event.actor.startsWith('system:'))
+      faults.push(`${at} by ${event.actor}, which has not begun`);
     if (event.state !== 'RUNNING') lease = null;
     if (event.kind === 'released') attempt -= 1;
     state = event.state;
@@ -133,6 +140,11 @@ function faultsOf(task: TaskRow, history: readonly EventRow[]): string[] {
   if (attempt !== task.attempt) faults.push(`is at attempt ${task.attempt}, its history at ${attempt}`);
   return faults;
 }
+
+/** How a worker ends an attempt. */
+const endsOfAttempts: ReadonlySet<EventKind> = new Set([
+  ...(['succeeded', 'retry_scheduled', 'failed', 'released', 'cancelled'] as const),
+]);
 
 /** What may still happen to a task that has failed. */
 const ofDeadLetters: ReadonlySet<EventKind> = new Set(['redriven', 'skipped', 'discarded']);

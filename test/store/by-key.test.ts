@@ -40,7 +40,7 @@ test('finds tasks by their key when statistics are older than the load', async (
       ),
     );
     await run((statement) => lockCurrentLeases(statement, reports));
-    const output = { output: Buffer.of(), outputContentType: '', acceptedAgoMs: null };
+    const output = { output: Buffer.of(), outputContentType: '', acceptedAgoMs: 0 };
     const recorded = await run((statement) =>
       succeedCurrentLeases(
         statement,

@@ -69,7 +69,7 @@ test('locks tasks in one order, whatever the order of the reports', async () => 
         ...report,
         output: Buffer.from('{}'),
         outputContentType: 'application/json',
-        acceptedAgoMs: null,
+        acceptedAgoMs: 0,
       }));
       const progress = backward.map((report) => ({ ...report, percent: 60, message: '', checkpoint: null }));
       running = [
