@@ -11,8 +11,10 @@ const ways: readonly Hold['how'][] = [
 ];
 
 /**
- * From the answer that said so until the release was asked for, or a probe was due, nothing was leased. A lease has the
- * time at which its transaction began: one that was under way when work was held up is older than the answer.
+ * From the answer that said so until the release was asked for, or a probe was due, nothing was leased. An event has the
+ * time at which its transaction began, so that a claim under way when work was held up is older than the answer. One that
+ * began right before the release may have looked right after it: what counts was leased for sure when the release was
+ * asked for, as its worker had said something of it.
  */
 export async function checkHolds(sql: postgres.Sql, { holds }: StormRecord): Promise<Property> {
   const held = sql`
@@ -23,7 +25,12 @@ export async function checkHolds(sql: postgres.Sql, { holds }: StormRecord): Pro
     ) WITH ORDINALITY AS item(type, from_ms, to_ms, ord)`;
   const leases = await sql<{ index: number; taskId: string; time: Date }[]>`
     SELECT index, task_id AS "taskId", time FROM (${held}) AS hold JOIN task_event AS e
-      ON kind = 'leased' AND hold.type IN ('', e.type) AND time > begin AND time < release`;
+      ON kind = 'leased' AND hold.type IN ('', e.type) AND time > begin AND time < release
+    WHERE EXISTS (
+      SELECT FROM task_event AS later
+      WHERE later.task_id = e.task_id AND later.lease_id = e.lease_id AND later.kind <> 'leased'
+        AND later.time < release
+    )`;
   // Without anything that waited, nothing was tried.
   const tried = await sql<{ index: number }[]>`
     SELECT index FROM (${held}) AS hold WHERE EXISTS (
