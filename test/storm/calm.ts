@@ -22,12 +22,14 @@ export async function measureInCalm(world: World, record: StormRecord, interrupt
     record.accidents.push('in calm, no worker was given anything to do');
     return;
   }
-  const { worker, sessionId } = busy;
+  const { worker, sessionId, nodeName } = busy;
   const killed = { worker: worker.name, sessionId, atMs: Date.now() };
+  console.log(`in calm: kill ${worker.name}, which is with ${nodeName}`);
   await worker.process.end('SIGKILL');
   await rest(limits.leaseMsDefault + 3_000);
   worker.process.start();
 
+  console.log('in calm: restart each coordinator in order');
   const restartsFromMs = Date.now();
   for (const node of world.nodes) {
     await endInOrder(record, node).catch((error: unknown) => record.accidents.push(`${node.name}, in calm: ${error}`));
@@ -38,6 +40,7 @@ export async function measureInCalm(world: World, record: StormRecord, interrupt
   const lost = busiest(world, record);
   const workers = lastSessions(record).filter(({ address }) => address === lost.frontAddress);
   const lostNode = { node: lost.name, atMs: Date.now(), workers: workers.map((entry) => entry.worker) };
+  console.log(`in calm: kill ${lost.name}`);
   await lost.process.end('SIGKILL');
   await rest(takeoverMsMax + 1_000);
   await lost.process.start();
@@ -51,21 +54,25 @@ export async function measureInCalm(world: World, record: StormRecord, interrupt
 async function populate(world: World, record: StormRecord, rest: (ms: number) => Promise<void>): Promise<void> {
   const place = world.nodes.findIndex(({ address }) => !address.hasRightClock);
   const isThere = () => lastSessions(record).some(({ address }) => address === world.nodes[place]?.frontAddress);
-  for (let before = 1; before < 2 * world.nodes.length && !isThere(); before += 1) {
-    world.fronts.at((place - before) % world.nodes.length)?.proxy.cut();
-    await rest(2_000);
+  const others = world.nodes.length - 1;
+  for (let tries = 0; tries < 3 * others && !isThere(); tries += 1) {
+    // From the end, where there is none before.
+    world.fronts.at(place - 1 - (tries % others))?.proxy.cut();
+    for (let looks = 0; looks < 20 && !isThere(); looks += 1) await rest(250);
   }
 }
 
-const busyMsMax = 20_000;
-const wrongClockMs = 8_000;
+const busyMsMax = 40_000;
+const wrongClockMs = 20_000;
+/** By then its coordinator has renewed a session that came from another one. */
+const settledMs = limits.leaseMsDefault / 2;
 
 /** Who has most to lose, with the coordinator whose clock is wrong if that has such workers. */
 async function busyWorker(
   { nodes, workers, postgres: database }: World,
   record: StormRecord,
   rest: (ms: number) => Promise<void>,
-): Promise<{ readonly worker: Hand; readonly sessionId: string } | undefined> {
+): Promise<{ readonly worker: Hand; readonly sessionId: string; readonly nodeName: string } | undefined> {
   const wrong = nodes.find(({ address }) => !address.hasRightClock)?.frontAddress;
   const sql = postgres(database.url, { max: 1 });
   const sinceMs = performance.now();
@@ -76,12 +83,13 @@ async function busyWorker(
         SELECT session_id AS "sessionId" FROM task
         WHERE state = 'RUNNING' AND type IN ('storm.slow', 'storm.long') AND started_time IS NOT NULL
         GROUP BY session_id ORDER BY count(*) DESC`;
-      const last = lastSessions(record).filter(({ address }) => address !== '');
+      const last = lastSessions(record).filter(({ address, atMs }) => address !== '' && Date.now() - atMs > settledMs);
       const found = busy.flatMap(({ sessionId }) => last.filter((entry) => entry.sessionId === sessionId));
       const chosen =
         found.find(({ address }) => address === wrong) ?? (elapsedMs() > wrongClockMs ? found[0] : undefined);
       const worker = workers.find(({ name }) => name === chosen?.worker);
-      if (chosen !== undefined && worker !== undefined) return { worker, sessionId: chosen.sessionId };
+      const nodeName = nodes.find(({ frontAddress }) => frontAddress === chosen?.address)?.name ?? '';
+      if (chosen !== undefined && worker !== undefined) return { worker, sessionId: chosen.sessionId, nodeName };
       await rest(200);
     }
     return undefined;

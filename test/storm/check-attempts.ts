@@ -58,8 +58,9 @@ function inCalm(record: StormRecord, calm: Calm, losses: readonly Loss[]): Prope
   const returns = lostNode.workers.map((worker) => {
     const entry = record.sessions.find((session) => session.worker === worker && session.atMs > lostNode.atMs);
     const ms = (entry?.atMs ?? Number.POSITIVE_INFINITY) - lostNode.atMs;
-    const through = record.nodes.filter(({ address }) => address === entry?.address).map(({ name }) => name);
-    const names = [worker, postgresName, ...through];
+    // It may have tried any of the others before.
+    const others = record.nodes.filter(({ name }) => name !== lostNode.node).map(({ name }) => name);
+    const names = [worker, postgresName, ...others];
     return { worker, ms, msMax: takeoverMsMax + starvedMs(record, names, lostNode.atMs, lostNode.atMs + ms) };
   });
   const burnt = losses.filter(
