@@ -1,3 +1,4 @@
+import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
@@ -14,6 +15,7 @@ import { startGrpcDoor } from './doors/grpc.ts';
 import { startHttpDoor } from './doors/http.ts';
 import { mountServices } from './doors/pipeline.ts';
 import { service } from './doors/service.ts';
+import { eventService } from './doors/services/event-service.ts';
 import { namespaceService } from './doors/services/namespace-service.ts';
 import { taskService } from './doors/services/task-service.ts';
 import { taskTypeService } from './doors/services/task-type-service.ts';
@@ -21,6 +23,9 @@ import { workerService } from './doors/services/worker-service.ts';
 import { openTls, type Tls } from './doors/tls.ts';
 import { createWorkerReports } from './doors/worker/reports.ts';
 import { startEngine } from './engine/engine.ts';
+import { createLimiter } from './events/limiter.ts';
+import { createSubscribers } from './events/subscribers.ts';
+import { createTail } from './events/tail.ts';
 import { createMetrics } from './metrics.ts';
 import { openDatabase } from './store/database.ts';
 
@@ -52,10 +57,17 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   policy.onChange(() => engine.policyRecord.took(policy.digest()));
   const draining = new AbortController();
   const reports = createWorkerReports(engine);
+  const tail = createTail({ database, written: engine.wake.eventsWritten, log });
+  const subscribers = createSubscribers();
+  const history = createLimiter(limits.historyReadsMax);
   const services = mountServices({ log }, [
     service(TaskService, taskService({ ...engine, database, log })),
     service(TaskTypeService, taskTypeService({ ...engine, database })),
     service(NamespaceService, namespaceService({ ...engine, database })),
+    service(
+      EventService,
+      eventService({ database, tail, history, subscribers, cell: config.cell, historyDays, draining: draining.signal }),
+    ),
     service(
       WorkerService,
       workerService({ engine, database, callers, reports, log, leaseMs, payloadBytesMax, draining: draining.signal }),
@@ -74,7 +86,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     const grpc = await startGrpcDoor(deps, { ...doorOptions, address: config.grpcAddress });
     doors.push(grpc);
     const http = await startHttpDoor(
-      { ...deps, metrics: createMetrics(engine) },
+      { ...deps, metrics: createMetrics(engine, subscribers) },
       { ...doorOptions, address: config.httpAddress, corsOrigins: config.corsOrigins },
     );
     doors.push(http);
@@ -96,6 +108,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   async function close(): Promise<void> {
     draining.abort();
     await Promise.all(doors.map((door) => door.stop()));
+    tail.stop();
     await engine.stop();
     policy.close();
     tls?.close();

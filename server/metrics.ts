@@ -1,11 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Engine } from './engine/engine.ts';
 import type { Tallied } from './engine/tally.ts';
+import type { Subscribers } from './events/subscribers.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
 /** What a node tells Prometheus. Labels never carry names that callers choose, so the number of series is bounded. */
-export function createMetrics(engine: Engine): Registry {
+export function createMetrics(engine: Engine, subscribers: Pick<Subscribers, 'count'>): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -14,6 +15,14 @@ export function createMetrics(engine: Engine): Registry {
     registers: [registry],
     collect() {
       this.set(engine.sessions.ids().length);
+    },
+  });
+  new Gauge({
+    name: 'dstc_event_subscribers',
+    help: 'Streams of events that this node serves.',
+    registers: [registry],
+    collect() {
+      this.set(subscribers.count());
     },
   });
   new Gauge({

@@ -83,6 +83,27 @@ export const limits = {
   pollIntervalMs: 1_000,
   sweepIntervalMs: 1_000,
   sweepBatchMax: 500,
+  /** Streams of events that one node serves. */
+  subscribersMax: 1_000,
+  /** A subscriber hears at least this often how far the stream was looked at. */
+  subscriberSilenceMs: 5_000,
+  /** Bytes of one answer to a subscriber, about: a slow one has one of them, and a page, in memory. */
+  subscriberBatchBytesMax: 64 * 1024,
+  /** Events of each shard that a page of history has, when the subscriber wants some of them and when it wants none. */
+  historyShardEventsMin: 32,
+  historyShardEventsMax: 256,
+  /** Pages of history that one node reads at the same time. */
+  historyReadsMax: 3,
+  /** No transaction that writes events takes longer, from its beginning to its commit. */
+  eventTransactionMsMax: 60_000,
+  /** What the end of the stream keeps for subscribers that are a little behind. */
+  tailEventsMax: 10_000,
+  tailBytesMax: 24 * 1024 * 1024,
+  tailShardEventsMax: 256,
+  /** The end of the stream is not looked at again sooner, nor sooner than so many times as long as the last look took. */
+  tailPauseMs: 5,
+  tailPauseFactor: 3,
+
   /** How often it is looked for transactions that stay open, and how long one may. */
   snapshotLookIntervalMs: 5_000,
   snapshotSlowsAfterMs: 2_000,

@@ -35,6 +35,7 @@ export interface EngineOptions {
 
 /** Everything that can happen to a task, put together. */
 export interface Engine {
+  readonly wake: Wake;
   readonly types: TaskTypes;
   readonly gates: Gates;
   readonly circuits: Circuits;
@@ -63,9 +64,9 @@ interface EngineDeps {
 }
 
 export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
-  const { wake, ...parts } = assembleEngine(deps, options);
+  const parts = assembleEngine(deps, options);
   const { accepts, progress, dependents } = parts;
-  const ticker = startTicker({ ...deps, ...parts, wake, ...options });
+  const ticker = startTicker({ ...deps, ...parts, ...options });
   return {
     ...parts,
     async stop() {
@@ -76,10 +77,7 @@ export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
 }
 
 /** The parts of an engine, without what happens because time passes: tests do that themselves, step by step. */
-export function assembleEngine(
-  deps: EngineDeps,
-  options: EngineOptions,
-): Omit<Engine, 'stop'> & { readonly wake: Wake } {
+export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<Engine, 'stop'> {
   const { database, log } = deps;
   const { payloadBytesMax, leaseMs, node } = options;
   const wake = createWake();

@@ -36,6 +36,8 @@ export interface StoredSystemEvent extends EventBase {
   readonly kind: SystemEventKind;
   readonly subject: string;
   readonly data: SystemEventData;
+  /** Of a worker session: its task types, where they were asked for and are still known. */
+  readonly sessionTypes?: readonly string[];
 }
 
 export type StoredEvent = StoredTaskEvent | StoredSystemEvent;
@@ -65,7 +67,7 @@ export function allShardsAfter(after: EventPosition): ShardPosition[] {
 }
 
 /** An event did not happen longer than this before another one that stands earlier in the stream; transactions are short. */
-const timeSlack = '1 day';
+export const timeSlack = '1 day';
 
 /**
  * The next `eventsMax` events of each shard. Only those that nothing can come before any more: events of transactions
@@ -121,14 +123,15 @@ export async function selectStreamEnd(sql: Sql): Promise<{ readonly order: strin
   return { order: row.order, timeMs: row.time_ms };
 }
 
-interface EmptyRow {
+/** What stands for a shard that has no events. */
+export interface EmptyRow {
   shard: number;
   stream_order: null;
   horizon_final: string;
   horizon_end: string;
 }
 
-interface EventRow extends Omit<EmptyRow, 'stream_order'> {
+export interface EventRow extends Omit<EmptyRow, 'stream_order'> {
   stream_order: string;
   subject_id: string;
   sequence: number;
@@ -152,7 +155,7 @@ interface EventRow extends Omit<EmptyRow, 'stream_order'> {
   trace_parent: string | null;
 }
 
-function toStoredEvent(row: EventRow): StoredEvent {
+export function toStoredEvent(row: EventRow): StoredEvent {
   const base: EventBase = {
     position: { order: row.stream_order, subjectId: row.subject_id, sequence: row.sequence, timeMs: row.time_ms },
     namespace: row.namespace,

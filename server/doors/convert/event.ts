@@ -47,7 +47,7 @@ const systemCases = {
 } as const satisfies Record<SystemEventKind, DataCase>;
 
 /** Such as `dstc.task.succeeded.v1`. */
-function eventTypeOf(event: Pick<StoredEvent, 'of' | 'kind'>): string {
+export function eventTypeOf(event: Pick<StoredEvent, 'of' | 'kind'>): string {
   return event.of === 'task' ? `dstc.task.${event.kind}.v1` : `dstc.${event.kind}.v1`;
 }
 
@@ -57,7 +57,7 @@ function eventIdOf(event: StoredEvent): string {
 }
 
 /** The task type that an event concerns; undefined when it concerns none or several. */
-function taskTypeOf(event: StoredEvent): string | undefined {
+export function taskTypeOf(event: StoredEvent): string | undefined {
   if (event.of === 'task') return event.type;
   return event.kind.startsWith('task_type.') || event.kind.startsWith('circuit.') ? event.subject : undefined;
 }

@@ -14,7 +14,12 @@ export function toPageToken(list: readonly unknown[], position: string): string 
  * The position of a token; undefined for the first page. Throws when it is not of this list or was altered, or when it
  * is no position at all, as the seal keeps nobody from making one.
  */
-export function positionOf(list: readonly unknown[], token: string, shape: RegExp): string | undefined {
+export function positionOf(
+  list: readonly unknown[],
+  token: string,
+  shape: RegExp,
+  field = 'page_token',
+): string | undefined {
   if (token === '') return undefined;
   const bytes = Buffer.from(token, 'base64url');
   const text = bytes.toString();
@@ -22,8 +27,12 @@ export function positionOf(list: readonly unknown[], token: string, shape: RegEx
   // Decoding skips what it does not know, so that two texts may be one token.
   const isWhole = bytes.toString('base64url') === token;
   if (isWhole && shape.test(position) && text.slice(0, sealLength) === sealOf(list, position)) return position;
-  throw new DstcError('PAGE_TOKEN_INVALID', 'page_token is not of this list; begin again without one', {
-    violations: [{ field: 'page_token', description: 'is not of this list' }],
+  throw pageTokenInvalid(field, 'is not of this list');
+}
+
+export function pageTokenInvalid(field: string, description: string): DstcError {
+  return new DstcError('PAGE_TOKEN_INVALID', `${field} ${description}; begin again without one`, {
+    violations: [{ field, description }],
   });
 }
 
@@ -34,6 +43,8 @@ export const positions = {
   bulk: /^[0-9]{1,14}\.[0-9]{1,9}\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
   sequence: /^[0-9]{1,9}$/,
   name: /^[A-Za-z0-9_.-]{1,128}$/,
+  /** Order, subject, sequence and time of an event; and since when events are wanted. */
+  stream: /^[0-9]{1,20}\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9]{1,10}\.[0-9]{1,14}(\.[0-9]{1,15})?$/,
 } as const;
 
 /** How many rows a page has; 0 is the default. */

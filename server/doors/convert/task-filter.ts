@@ -15,16 +15,11 @@ export type RequestedTasks = Omit<TaskFilter, 'permitted'>;
  * entries of a map in any order.
  */
 export function requestedTasksOf(namespace: string, message: TaskFilterMessage | undefined): RequestedTasks {
-  const labels = Object.entries(message?.labels ?? {}).map(
-    ([key, value]): LabelCondition => ({ key, operator: 'in', values: [value] }),
-  );
   return {
     namespace,
     types: message?.types.toSorted() ?? [],
     states: message?.states.flatMap((state) => taskStateOf[state] ?? []).toSorted() ?? [],
-    labels: [...labels, ...(message?.labelSelectors.map(labelConditionOf) ?? [])].sort((a, b) =>
-      a.key < b.key ? -1 : 1,
-    ),
+    labels: labelConditionsOf(message).sort((a, b) => (a.key < b.key ? -1 : 1)),
     createdAfter: optionalDate('filter.created_after', message?.createdAfter),
     createdBefore: optionalDate('filter.created_before', message?.createdBefore),
     finishedAfter: optionalDate('filter.finished_after', message?.finishedAfter),
@@ -34,6 +29,16 @@ export function requestedTasksOf(namespace: string, message: TaskFilterMessage |
     paused: message?.paused,
     deadLettersOnly: message?.deadLettersOnly ?? false,
   };
+}
+
+/** What a filter asks of labels. */
+export function labelConditionsOf(
+  filter: Pick<TaskFilterMessage, 'labels' | 'labelSelectors'> | undefined,
+): LabelCondition[] {
+  const labels = Object.entries(filter?.labels ?? {}).map(
+    ([key, value]): LabelCondition => ({ key, operator: 'in', values: [value] }),
+  );
+  return [...labels, ...(filter?.labelSelectors.map(labelConditionOf) ?? [])];
 }
 
 /** Whether a request asks for everything. */

@@ -23,7 +23,7 @@ export declare const file_dstc_v1_event_service: GenFile;
 export declare type EventFilter = Message<"dstc.v1.EventFilter"> & {
   /**
    * Events of any of these types, such as `dstc.task.failed.v1`; one that ends with `*`, such as `dstc.task.*`, stands for
-   * all that begin like it. Empty means any type.
+   * all that begin like it. One that no event has is refused. Empty means any type.
    *
    * @generated from field: repeated string types = 1;
    */
@@ -44,7 +44,7 @@ export declare type EventFilter = Message<"dstc.v1.EventFilter"> & {
   taskIds: string[];
 
   /**
-   * Events of tasks that have all of these labels.
+   * Events of tasks that have all of these labels; a task that is deleted has none any more.
    *
    * @generated from field: map<string, string> labels = 4;
    */
@@ -91,7 +91,7 @@ export declare type SubscribeEventsRequest = Message<"dstc.v1.SubscribeEventsReq
    */
   start: {
     /**
-     * After the event that this cursor came with.
+     * After the event or the answer that this cursor came with.
      *
      * @generated from field: string cursor = 3;
      */
@@ -162,7 +162,7 @@ export declare type SubscribeEventsResponse = Message<"dstc.v1.SubscribeEventsRe
   cursor: string;
 
   /**
-   * Whether all that was committed a moment ago has been looked at.
+   * Whether all has been looked at that was committed before the last answer that said so, or before the stream began.
    *
    * @generated from field: bool caught_up = 3;
    */
@@ -186,10 +186,13 @@ export declare const EventService: GenService<{
    * committed, without a gap and without a double. Events of one subject are in the order of their sequence. Only events
    * that the caller may see are sent, by the policy of the moment: events of a task or a task type for those who may
    * `read` the type, events of a worker session for those who may `operate` all of its types, those of the namespace and
-   * of the policy for those who may `operate` on all types. The stream ends with the caller's token.
-   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID` for a cursor of another namespace or one that was altered,
-   * RESOURCE_EXHAUSTED `SLOW_CONSUMER` for a reader that does not read, UNAUTHENTICATED `TOKEN_INVALID` when the token
-   * has expired.
+   * of the policy for those who may `operate` on all types; the latter also get those of worker sessions whose types are
+   * not known any more. The first answer comes at once: nothing that is committed after it is missed. The stream ends with
+   * the caller's token.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID` for a cursor of another namespace, one that was altered, and one that is
+   * older than the history that is kept, RESOURCE_EXHAUSTED `SLOW_CONSUMER` for a reader that does not read, and
+   * `OVERLOADED` when the node serves as many streams of events as it can, UNAUTHENTICATED `TOKEN_INVALID` when the token
+   * has expired, UNAVAILABLE `NODE_DRAINING` when the node shuts down: go on with the last cursor.
    *
    * @generated from rpc dstc.v1.EventService.SubscribeEvents
    */
