@@ -23,6 +23,8 @@ export interface Subscriber {
   readonly next: () => Promise<SubscribeEventsResponse>;
   /** Events that were not taken yet, until there are this many. */
   readonly events: (count: number) => Promise<SubscribedEvent[]>;
+  /** All events that were not taken yet, after another answer when there are none. */
+  readonly more: () => Promise<SubscribedEvent[]>;
   /** Events that were not taken yet, until the server says that it has looked at everything that was there at its beginning. */
   readonly untilCaughtUp: () => Promise<SubscribedEvent[]>;
   /** Of the last answer. */
@@ -87,6 +89,10 @@ export async function openSubscriber(options: SubscriberOptions): Promise<Subscr
     async events(count) {
       while (untaken.length < count) await next();
       return take(count);
+    },
+    async more() {
+      if (untaken.length === 0) await next();
+      return take(untaken.length);
     },
     async untilCaughtUp() {
       while (!isCaughtUp) await next();
