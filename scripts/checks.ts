@@ -11,4 +11,8 @@ export const checks: readonly Step[] = [
   tool('buf', ['lint']),
   contractIsCompatible,
   generatedCodeIsFresh,
+  {
+    title: 'AsyncAPI document is fresh',
+    run: () => scriptSucceeds('scripts/event-documents.ts', ['--check']),
+  },
 ];

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { type Move, moves } from '../server/domain/lifecycle.ts';
 import { finalStates, type TaskState } from '../server/domain/task-state.ts';
+import { markdownTable, withParts } from './marked-parts.ts';
 
 // node --conditions=dstc-source scripts/diagram.ts   writes the diagram and the table of moves into the documents
 
@@ -13,23 +14,11 @@ export const documents = ['README.md', 'docs/lifecycle.md'] as const;
 
 /** A document's text with everything between its markers as the table of moves has it now. */
 export function refreshed(text: string): string {
-  let fresh = text;
-  for (const [name, generate] of Object.entries(parts)) {
-    const [begin, end] = [`<!-- ${name}:begin -->`, `<!-- ${name}:end -->`];
-    const [before, rest] = cut(fresh, begin);
-    const [, after] = cut(rest, end);
-    if (after !== undefined) fresh = `${before}${begin}\n\n${generate()}\n\n${end}${after}`;
-  }
-  return fresh;
+  return withParts(text, parts);
 }
 
 export function pathOf(document: string): string {
   return fileURLToPath(new URL(`../${document}`, import.meta.url));
-}
-
-function cut(text: string | undefined, at: string): [string, string | undefined] {
-  const place = text?.indexOf(at) ?? -1;
-  return text === undefined || place === -1 ? ['', undefined] : [text.slice(0, place), text.slice(place + at.length)];
 }
 
 /** One arrow for all commands that lead from one state to another. */
@@ -51,11 +40,10 @@ function labelOf({ command, effect }: Move): string {
 }
 
 function movesTable(): string {
-  const rows = moves.map(({ from, command, when, to, effect, why }) =>
-    [`\`${from}\``, words(command), when.join(' and '), `\`${to}\``, `\`${effect.event}\``, why].join(' | '),
-  );
-  const head = ['from', 'command', 'when', 'to', 'event', 'why'];
-  return [head.join(' | '), head.map(() => '---').join(' | '), ...rows].map((row) => `| ${row} |`).join('\n');
+  const rows = moves.map(({ from, command, when, to, effect, why }) => [
+    ...[`\`${from}\``, words(command), when.join(' and '), `\`${to}\``, `\`${effect.event}\``, why],
+  ]);
+  return markdownTable(['from', 'command', 'when', 'to', 'event', 'why'], rows);
 }
 
 /** `expireRun` becomes `expire run`. */

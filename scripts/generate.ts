@@ -4,5 +4,6 @@ import { runSteps, scriptSucceeds, tool } from './steps.ts';
 const written = await runSteps([
   tool('buf', ['generate']),
   { title: 'diagram and table of moves', run: () => scriptSucceeds('scripts/diagram.ts', []) },
+  { title: 'AsyncAPI document and table of events', run: () => scriptSucceeds('scripts/event-documents.ts', []) },
 ]);
 if (!written) process.exitCode = 1;
