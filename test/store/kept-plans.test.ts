@@ -129,7 +129,7 @@ async function oneWay({ run, transaction }: Database, sessionId: string, tasks: 
     ),
   );
   await run((sql) => lockCurrentLeases(sql, reports));
-  const output = { output: Buffer.of(), outputContentType: '', acceptedAgoMs: null };
+  const output = { output: Buffer.of(), outputContentType: '', acceptedAgoMs: 0 };
   await run((sql) =>
     succeedCurrentLeases(
       sql,
