@@ -22,6 +22,8 @@ export default defineConfig({
     // What ends a test that hangs; no test is about its own length.
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // The same for what is waited for: a busy machine is no fault.
+    expect: { poll: { timeout: 10_000 } },
     reporters: ['default', './test/reporter.ts'],
     // A forgotten `.only` would turn everything else green.
     allowOnly: false,
