@@ -2,11 +2,12 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parse as parseYaml } from 'yaml';
 import { type IssuerProfile, issuerMistakes } from './auth/issuer.ts';
+import { type NatsConfig, natsMistakes, readNats, type Setting } from './config-nats.ts';
 import { limits } from './domain/limits.ts';
 import { parseAddress } from './doors/door.ts';
 
 /** Everything that an operator can set, checked and frozen. */
-export interface Config {
+export interface Config extends NatsConfig {
   readonly grpcAddress: string;
   readonly httpAddress: string;
   readonly databaseUrl: string;
@@ -68,6 +69,11 @@ export function readConfig(environment: Environment): Config {
     return value;
   }
 
+  const cell = setting(
+    'DSTC_CELL',
+    matching(/^[a-z0-9-]{1,63}$/, 'small letters, digits and hyphens, 63 at most'),
+    'dstc',
+  );
   const config: Config = {
     grpcAddress: setting('DSTC_GRPC_ADDRESS', address, '127.0.0.1:7420'),
     httpAddress: setting('DSTC_HTTP_ADDRESS', address, '127.0.0.1:7480'),
@@ -83,7 +89,8 @@ export function readConfig(environment: Environment): Config {
     payloadBytesMax: setting('DSTC_PAYLOAD_BYTES_MAX', whole(1, payloadBytesLimit), limits.payloadBytesMaxDefault),
     historyDays: setting('DSTC_HISTORY_DAYS', whole(1, 36_500), limits.historyDaysDefault),
     nodeName: setting('DSTC_NODE_NAME', (text) => text, `${hostname()}-${process.pid}`),
-    cell: setting('DSTC_CELL', matching(/^[a-z0-9-]{1,63}$/, 'small letters, digits and hyphens, 63 at most'), 'dstc'),
+    cell,
+    ...readNats(setting, { list, whole, oneOf, matching }, cell),
     logLevel: setting('DSTC_LOG_LEVEL', oneOf(logLevels), 'info'),
   };
 
@@ -91,6 +98,7 @@ export function readConfig(environment: Environment): Config {
     mistakes.push('DSTC_TLS_CERT_FILE and DSTC_TLS_KEY_FILE: set both or neither');
   }
   mistakes.push(...issuerMistakes(config.issuers).map((mistake) => `DSTC_ISSUER: ${mistake}`));
+  mistakes.push(...natsMistakes(config));
   for (const key of Object.keys(file)) if (!known.has(key)) mistakes.push(`${key}: is not a setting`);
   for (const name of Object.keys(environment)) {
     const isSetting = known.has(name.toLowerCase().replace(/^dstc_/, '')) || otherVariables.has(name);
@@ -119,12 +127,13 @@ const otherVariables = new Set([
   'DSTC_DEBUG',
   'DSTC_POSTGRES_PORT',
   'DSTC_ISSUER_PORT',
+  'DSTC_NATS_PORT',
 ]);
 
 function readIssuers(
   environment: Environment,
   file: Readonly<Record<string, unknown>>,
-  setting: <Value>(variable: string, parse: (text: string) => Value, byDefault: Value) => Value,
+  setting: Setting,
 ): readonly IssuerProfile[] {
   const issuer = setting('DSTC_ISSUER', (text) => text, '');
   const audience = setting('DSTC_AUDIENCE', (text) => text, 'dstc');

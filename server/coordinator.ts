@@ -8,6 +8,7 @@ import { createCallers } from './auth/caller.ts';
 import { createPolicy } from './auth/policy.ts';
 import { createTokenVerifier } from './auth/tokens.ts';
 import type { Config } from './config.ts';
+import { natsSettings } from './config-nats.ts';
 import { DstcError } from './domain/errors.ts';
 import { limits } from './domain/limits.ts';
 import type { Door } from './doors/door.ts';
@@ -24,6 +25,7 @@ import { openTls, type Tls } from './doors/tls.ts';
 import { createWorkerReports } from './doors/worker/reports.ts';
 import { startEngine } from './engine/engine.ts';
 import { createLimiter } from './events/limiter.ts';
+import { startEvents } from './events/start-events.ts';
 import { createSubscribers } from './events/subscribers.ts';
 import { createTail } from './events/tail.ts';
 import { createMetrics } from './metrics.ts';
@@ -55,6 +57,9 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   // The history says which policy decided when.
   engine.policyRecord.took(policy.digest());
   policy.onChange(() => engine.policyRecord.took(policy.digest()));
+  const { nodeName: node, cell } = config;
+  const { eventsWritten } = engine.wake;
+  const events = startEvents({ database, log, eventsWritten, node }, { cell, node, nats: natsSettings(config) });
   const draining = new AbortController();
   const reports = createWorkerReports(engine);
   const tail = createTail({ database, written: engine.wake.eventsWritten, log });
@@ -86,7 +91,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     const grpc = await startGrpcDoor(deps, { ...doorOptions, address: config.grpcAddress });
     doors.push(grpc);
     const http = await startHttpDoor(
-      { ...deps, metrics: createMetrics(engine, subscribers) },
+      { ...deps, metrics: createMetrics(engine, events, subscribers) },
       { ...doorOptions, address: config.httpAddress, corsOrigins: config.corsOrigins },
     );
     doors.push(http);
@@ -110,6 +115,8 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     await Promise.all(doors.map((door) => door.stop()));
     tail.stop();
     await engine.stop();
+    // What it wrote last goes out, too.
+    await events.stop();
     policy.close();
     tls?.close();
     await database.close();

@@ -1,12 +1,13 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Engine } from './engine/engine.ts';
 import type { Tallied } from './engine/tally.ts';
+import type { Events } from './events/start-events.ts';
 import type { Subscribers } from './events/subscribers.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
 /** What a node tells Prometheus. Labels never carry names that callers choose, so the number of series is bounded. */
-export function createMetrics(engine: Engine, subscribers: Pick<Subscribers, 'count'>): Registry {
+export function createMetrics(engine: Engine, events: Events, subscribers: Pick<Subscribers, 'count'>): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -94,5 +95,57 @@ export function createMetrics(engine: Engine, subscribers: Pick<Subscribers, 'co
       this.set({ by: 'half_open_circuit' }, halfOpen);
     },
   });
+  addEventMetrics(registry, events);
   return registry;
+}
+
+function addEventMetrics(registry: Registry, { bus, readers }: Events): void {
+  const labelNames = ['reader'];
+  new Gauge({
+    name: 'dstc_event_lag_seconds',
+    help: 'Age of the oldest event that a reader of all events has not dealt with, over all nodes, as of the last second.',
+    labelNames,
+    registers: [registry],
+    collect() {
+      for (const { reader, lagMs } of readers) this.set({ reader }, lagMs() / 1_000);
+    },
+  });
+  new Gauge({
+    name: 'dstc_event_backlog',
+    help: 'Events that a reader of all events has not dealt with, over all nodes, up to 80,000.',
+    labelNames,
+    registers: [registry],
+    async collect() {
+      this.reset();
+      for (const { reader, unread } of readers) {
+        const count = await unread();
+        if (count !== undefined) this.set({ reader }, count);
+      }
+    },
+  });
+  new Gauge({
+    name: 'dstc_event_shards',
+    help: 'Shards of all events that this node reads, of 8.',
+    labelNames,
+    registers: [registry],
+    collect() {
+      for (const { reader, shardCount } of readers) this.set({ reader }, shardCount());
+    },
+  });
+  const counts = [
+    ['dstc_events_published_total', 'Events that this node has published to NATS.', 'published'],
+    ['dstc_event_duplicates_total', 'Events that NATS had already when this node published them.', 'duplicates'],
+    ['dstc_nats_reconnects_total', 'Connections to NATS that were lost and found again.', 'reconnects'],
+  ] as const;
+  for (const [name, help, what] of counts) {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(bus.counts[what]);
+      },
+    });
+  }
 }

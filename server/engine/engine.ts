@@ -35,6 +35,7 @@ export interface EngineOptions {
 
 /** Everything that can happen to a task, put together. */
 export interface Engine {
+  /** What happens here, for those who would rather not poll. */
   readonly wake: Wake;
   readonly types: TaskTypes;
   readonly gates: Gates;

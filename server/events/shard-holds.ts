@@ -11,7 +11,7 @@ import {
   type ShardHold,
   storeHeldPositions,
 } from '../store/event-readers.ts';
-import { selectStreamEnd } from '../store/select-events.ts';
+import { type ShardHolder, selectStreamEnd } from '../store/select-events.ts';
 import { createPause } from './pause.ts';
 
 /** A shard that this node reads. */
@@ -37,6 +37,10 @@ export interface ShardHolds {
   readonly lagMs: () => number;
   /** Tells Postgres how far shards were read. */
   readonly store: (shards: readonly HeldShard[]) => Promise<void>;
+  /** They are another node's now. */
+  readonly lose: (shards: Iterable<number>) => void;
+  /** Who holds them, in the database. */
+  readonly holder: ShardHolder;
   /** Looks after the shards now, and not only in a second. */
   readonly look: () => void;
   /** Ends what is under way and hands everything over. */
@@ -102,10 +106,8 @@ export function createShardHolds(
     if (kept.shards.some((shard) => shard.lagMs !== undefined && held.has(shard.shard))) onUnread();
   }
 
-  /** Of several nodes that begin together, one gives the reader its place. */
   async function begin(): Promise<void> {
-    const { order, timeMs } = await database.run(selectStreamEnd, callLimit);
-    await database.run((sql) => insertReaderPositions(sql, reader, positionBefore(order, timeMs)), callLimit);
+    await beginReader(database, reader);
     pause.end();
   }
 
@@ -142,6 +144,11 @@ export function createShardHolds(
     all: () => [...held.values()],
     lagMs: () => lagMs,
     store,
+    lose(shards) {
+      for (const shard of shards) lose(shard);
+      pause.end();
+    },
+    holder: self,
     look: () => pause.end(),
     async release() {
       isStopping = true;
@@ -156,6 +163,12 @@ export function createShardHolds(
       held.clear();
     },
   };
+}
+
+/** Gives a reader its first place, the present end of the stream. Of several nodes that begin together, one does. */
+export async function beginReader(database: Database, reader: string): Promise<void> {
+  const { order, timeMs } = await database.run(selectStreamEnd, callLimit);
+  await database.run((sql) => insertReaderPositions(sql, reader, positionBefore(order, timeMs)), callLimit);
 }
 
 function partition<Item>(items: readonly Item[], isFirst: (item: Item) => boolean): [Item[], Item[]] {

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Database } from '../store/database.ts';
+import { countUnreadEvents } from '../store/event-readers.ts';
 import { type EventPage, type StoredEvent, selectEventPage } from '../store/select-events.ts';
 import { createPause } from './pause.ts';
 import { createShardHolds, type HeldShard } from './shard-holds.ts';
@@ -22,8 +23,11 @@ export interface EventConsumer {
 
 /** Reads the shards that are this node's share, and hands what it finds to the consumer. */
 export interface ShardReader {
+  readonly reader: EventConsumer['reader'];
   /** How long the event that waits for longest has waited, over all shards and nodes, as of the last second. */
   readonly lagMs: () => number;
+  /** How many events nobody has dealt with yet, over all nodes, up to 80,000; undefined when Postgres does not say. */
+  readonly unread: () => Promise<number | undefined>;
   /** How many shards this node reads. */
   readonly shardCount: () => number;
   /** Asks at once whether the consumer is able, and looks for events. */
@@ -47,6 +51,8 @@ const gatherMs = 10;
 const unfinalMsMax = 50;
 const failureMs = { first: 100, max: 10_000 };
 const stopMsMax = 2_000;
+/** Of each shard, so that a count stays cheap however long an outage is. */
+const unreadMax = 10_000;
 
 /**
  * Reads on from the last position: one statement for all shards of this node, then a delivery for each shard, side by
@@ -107,7 +113,8 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
     const nowMs = performance.now();
     const shards = holds.all().filter((shard) => !shard.isLeaving && shard.nextMs <= nowMs);
     if (shards.length === 0) return undefined;
-    const page = await database.run((sql) => selectEventPage(sql, shards, eventsMax));
+    const page = await database.run((sql) => selectEventPage(sql, shards, eventsMax, holds.holder));
+    if (page.lost.size > 0) holds.lose(page.lost);
     const eventsOf = new Map(page.shards.map(({ shard, events }) => [shard, events]));
     return {
       horizon: page.horizon,
@@ -143,7 +150,15 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
   }
 
   return {
+    reader,
     lagMs: holds.lagMs,
+    unread: () =>
+      database
+        .run((sql) => countUnreadEvents(sql, reader, unreadMax))
+        .catch((error: unknown) => {
+          log.warn({ err: error, reader }, 'unread events were not counted');
+          return undefined;
+        }),
     shardCount: () => holds.all().length,
     look() {
       holds.look();

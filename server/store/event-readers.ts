@@ -137,6 +137,16 @@ interface KeptRow {
   is: KeptShard['is'];
 }
 
+/** How many events a reader has not read yet, up to `eventsMax` of each shard; see `dstc_events_unread`. */
+export async function countUnreadEvents(sql: Sql, reader: string, eventsMax: number): Promise<number> {
+  const [row] = await sql<{ unread: number | null }[]>`
+    SELECT sum(found.unread)::int AS unread
+    FROM event_reader AS row CROSS JOIN LATERAL dstc_events_unread(shard, row.stream_order, row.subject_id, row.sequence,
+      row.time - interval '1 day', ${eventsMax}::int) AS found
+    WHERE reader = ${reader}`;
+  return row?.unread ?? 0;
+}
+
 /** Moves held shards on to where they have been read; answers with those that this node held still. */
 export async function storeHeldPositions(
   sql: Sql,
@@ -161,4 +171,38 @@ export async function releaseShards(sql: Sql, { reader, node }: Pick<ReaderNode,
   await sql`
     WITH gone AS (DELETE FROM event_reader_node WHERE reader = ${reader} AND node = ${node})
     UPDATE event_reader SET node = NULL, expire_time = NULL WHERE reader = ${reader} AND node = ${node}`;
+}
+
+/**
+ * There is nothing where what was read has gone: it is read again, all that happened in the last `backMs`, or that history
+ * holds when that is 0. Answers whether it is (also when another node has said so), and not when nothing was read yet.
+ */
+export async function rewindLostReader(sql: Sql, reader: string, backMs: number): Promise<boolean> {
+  await sql`UPDATE event_reader SET target = '', ${rewound(sql, backMs)} WHERE reader = ${reader} AND target <> ''`;
+  const rows = await sql`SELECT 1 FROM event_reader WHERE reader = ${reader} AND target = ''`;
+  return rows.length > 0;
+}
+
+/**
+ * Says where what is read goes now. When it went elsewhere before, or the last of it is lost there, it is read again;
+ * answers whether that is so.
+ */
+export async function pointReaderAt(
+  sql: Sql,
+  { reader, target, hasLost, backMs }: { reader: string; target: string; hasLost: boolean; backMs: number },
+): Promise<boolean> {
+  await sql`
+    UPDATE event_reader SET target = ${target} WHERE reader = ${reader} AND (target IS NULL OR target = '')`;
+  const { count } = await sql`
+    UPDATE event_reader SET target = ${target}, ${rewound(sql, backMs)}
+    WHERE reader = ${reader} AND (target <> ${target} OR ${hasLost}::boolean)`;
+  return count > 0;
+}
+
+/** Whoever holds a shard has lost it: it reads no more, and its next position is refused. */
+function rewound(sql: Sql, backMs: number) {
+  return sql`stream_order = '0', subject_id = '00000000-0000-0000-0000-000000000000', sequence = 0,
+    time = CASE WHEN ${backMs}::float8 = 0 THEN to_timestamp(0)
+      ELSE now() - ${backMs}::float8 * interval '1 millisecond' END,
+    node = NULL, expire_time = NULL, epoch = epoch + 1`;
 }

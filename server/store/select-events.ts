@@ -48,6 +48,12 @@ export interface ShardPosition {
   readonly after: EventPosition;
 }
 
+/** Whoever reads shards that are its own; see `event-readers.ts`. */
+export interface ShardHolder {
+  readonly reader: string;
+  readonly node: string;
+}
+
 export interface ShardEvents {
   readonly shard: number;
   /** In order. */
@@ -57,6 +63,8 @@ export interface ShardEvents {
 /** What is there of each shard, and which part of the stream was final when it was read. */
 export interface EventPage {
   readonly shards: readonly ShardEvents[];
+  /** Those of the shards that are not the holder's any more. */
+  readonly lost: ReadonlySet<number>;
   /** Stream orders, in decimal digits. Nothing can come before `final` any more; what is committed is before `end`. */
   readonly horizon: { readonly final: string; readonly end: string };
 }
@@ -80,18 +88,24 @@ export const timeSlack = '1 day';
  */
 export async function selectEventPage(
   sql: Sql,
-  shards: readonly ShardPosition[],
+  shards: readonly (ShardPosition & { readonly epoch?: number })[],
   eventsMax: number,
+  holder?: ShardHolder,
 ): Promise<EventPage> {
+  const isLost =
+    holder === undefined
+      ? sql`false`
+      : sql`NOT EXISTS (SELECT 1 FROM event_reader AS held WHERE held.reader = ${holder.reader}
+          AND held.shard = wanted.shard AND held.epoch = wanted.epoch AND held.node = ${holder.node})`;
   const rows = await sql<(EventRow | EmptyRow)[]>`
-    SELECT wanted.shard, found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms,
+    SELECT wanted.shard, ${isLost} AS is_lost, found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms,
       pg_snapshot_xmin(pg_current_snapshot())::text AS horizon_final,
       pg_snapshot_xmax(pg_current_snapshot())::text AS horizon_end
     FROM unnest(
       ${shards.map(({ shard }) => shard)}::int[], ${shards.map(({ after }) => after.order)}::text[]::xid8[],
       ${shards.map(({ after }) => after.subjectId)}::uuid[], ${shards.map(({ after }) => after.sequence)}::int[],
-      ${shards.map(({ after }) => after.timeMs)}::float8[]
-    ) AS wanted(shard, stream_order, subject_id, sequence, time_ms)
+      ${shards.map(({ after }) => after.timeMs)}::float8[], ${shards.map(({ epoch = 0 }) => epoch)}::int[]
+    ) AS wanted(shard, stream_order, subject_id, sequence, time_ms, epoch)
     LEFT JOIN LATERAL dstc_events_after(wanted.shard, wanted.stream_order, wanted.subject_id, wanted.sequence,
       to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) AS found ON true`;
   const [first] = rows;
@@ -102,6 +116,7 @@ export async function selectEventPage(
       shard,
       events: (byShard.get(shard) ?? []).flatMap((row) => (row.stream_order === null ? [] : toStoredEvent(row))),
     })),
+    lost: new Set(rows.flatMap((row) => (row.is_lost ? row.shard : []))),
     horizon: { final: first.horizon_final, end: first.horizon_end },
   };
 }
@@ -126,6 +141,7 @@ export async function selectStreamEnd(sql: Sql): Promise<{ readonly order: strin
 /** What stands for a shard that has no events. */
 export interface EmptyRow {
   shard: number;
+  is_lost: boolean;
   stream_order: null;
   horizon_final: string;
   horizon_end: string;

@@ -1,7 +1,8 @@
 import { and, eq, getTableColumns, gt, gte, inArray } from 'drizzle-orm';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { TaskState } from '../domain/task-state.ts';
-import { task, taskEvent } from './schema.ts';
+import { taskEvent } from './event-schema.ts';
+import { task } from './schema.ts';
 
 export type TaskRow = typeof task.$inferSelect;
 export type TaskEventRow = typeof taskEvent.$inferSelect;

@@ -10,7 +10,8 @@ import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import type { HelloSchema, LeaseRef } from '@dstc/contract/dstc/v1/worker_pb';
 import { WorkerService, type WorkRequestSchema } from '@dstc/contract/dstc/v1/worker_service_pb';
 import postgres from 'postgres';
-import type { task, taskEvent } from '../../server/store/schema.ts';
+import type { taskEvent } from '../../server/store/event-schema.ts';
+import type { task } from '../../server/store/schema.ts';
 import { startTestCoordinator, type TestCoordinator } from '../setup/coordinator.ts';
 import { openRawWorker, type RawWorker, type RawWorkerOptions } from '../setup/raw-worker.ts';
 

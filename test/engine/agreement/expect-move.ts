@@ -4,7 +4,8 @@ import type { TaskFacts } from '../../../server/domain/decide.ts';
 import type { Command, Move } from '../../../server/domain/lifecycle.ts';
 import { retryPolicyDefault } from '../../../server/domain/limits.ts';
 import { isFinal } from '../../../server/domain/task-state.ts';
-import type { task, taskEvent } from '../../../server/store/schema.ts';
+import type { taskEvent } from '../../../server/store/event-schema.ts';
+import type { task } from '../../../server/store/schema.ts';
 
 export type TaskRow = typeof task.$inferSelect;
 export type EventRow = typeof taskEvent.$inferSelect;

@@ -1,0 +1,47 @@
+/** An event on its way out. */
+export interface BusMessage {
+  /** The same however often the event is published. */
+  readonly id: string;
+  readonly subject: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly data: Uint8Array;
+}
+
+/** What carries events to the world, and hints between the nodes of an installation. */
+export interface EventBus {
+  /**
+   * Resolves when the event is stored where consumers find it, however often it was published before; rejects when that is
+   * not known. Messages of one subject are stored in the order in which they are published, as long as each waits for
+   * the one before.
+   */
+  readonly publish: (message: BusMessage) => Promise<void>;
+  /** Whether publishing makes sense now. */
+  readonly isAble: () => boolean;
+  /** Calls back when that changes. */
+  readonly onChange: (listener: () => void) => void;
+  readonly hints: HintChannel;
+  readonly counts: BusCounts;
+  readonly close: () => Promise<void>;
+}
+
+/** Between nodes: small, fast, and not to be relied upon. A node does not hear itself. */
+export interface HintChannel {
+  readonly give: (hint: Uint8Array) => void;
+  readonly listen: (listener: (hint: Uint8Array) => void) => void;
+}
+
+/** Since the start of this node. */
+export interface BusCounts {
+  published: number;
+  /** Events that were found stored already. */
+  duplicates: number;
+  reconnects: number;
+}
+
+/** The bus is away, or it has not said in time what became of a message. */
+export class BusAwayError extends Error {
+  constructor(message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'BusAwayError';
+  }
+}

@@ -1,0 +1,1 @@
+ALTER TABLE "event_reader" ADD COLUMN "target" text;

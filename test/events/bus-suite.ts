@@ -1,0 +1,94 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { BusMessage, EventBus } from '../../server/events/bus.ts';
+
+/** A bus as the suite sees it: nodes that join, and what a consumer has found. */
+export interface BusUnderTest {
+  readonly join: () => Promise<EventBus>;
+  /** Every message that is stored, in order. */
+  readonly stored: () => Promise<readonly StoredMessage[]>;
+  readonly stop: () => Promise<void>;
+}
+
+export interface StoredMessage {
+  readonly subject: string;
+  readonly id: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly data: string;
+}
+
+/** What every bus does. */
+export function busSuite(name: string, start: () => Promise<BusUnderTest>): void {
+  describe(name, () => {
+    let bus: BusUnderTest;
+    let node: EventBus;
+
+    beforeEach(async () => {
+      bus = await start();
+      node = await bus.join();
+      await able(node);
+    });
+    afterEach(() => bus.stop());
+
+    it('stores what is published, with its headers and its bytes', async () => {
+      const message = messageOf('a:1', { data: 'é\u0000', headers: [['ce-id', 'a:1']] });
+      await node.publish(message);
+      expect(await bus.stored()).toEqual([
+        { subject: message.subject, id: 'a:1', headers: { 'ce-id': 'a:1' }, data: 'é\u0000' },
+      ]);
+      expect(node.counts).toMatchObject({ published: 1, duplicates: 0 });
+    });
+
+    it('stores an event once, however often and by whomever it is published', async () => {
+      const other = await bus.join();
+      await able(other);
+      await node.publish(messageOf('a:1'));
+      await Promise.all([node.publish(messageOf('a:1')), other.publish(messageOf('a:1'))]);
+      await other.publish(messageOf('a:2'));
+      expect((await bus.stored()).map(({ id }) => id)).toEqual(['a:1', 'a:2']);
+      expect(node.counts.duplicates + other.counts.duplicates).toBe(2);
+    });
+
+    it('keeps the order of messages that wait for each other', async () => {
+      const ids = Array.from({ length: 200 }, (_, index) => `a:${index}`);
+      for (const id of ids) await node.publish(messageOf(id));
+      expect((await bus.stored()).map(({ id }) => id)).toEqual(ids);
+    });
+
+    it('takes thousands at a time', async () => {
+      const ids = Array.from({ length: 3_000 }, (_, index) => `t${index}:1`);
+      await Promise.all(ids.map((id) => node.publish(messageOf(id, { subject: `dstc.default.task.x.${id}` }))));
+      expect(new Set((await bus.stored()).map(({ id }) => id))).toEqual(new Set(ids));
+    });
+
+    it('carries hints to the other nodes, and not to the one that gives them', async () => {
+      const other = await bus.join();
+      await able(other);
+      const heard: string[] = [];
+      node.hints.listen((hint) => heard.push(`self ${Buffer.from(hint)}`));
+      const arrived = new Promise<string>((resolve) => {
+        other.hints.listen((hint) => resolve(String(Buffer.from(hint))));
+      });
+      node.hints.give(Buffer.from('{"v":1}'));
+      expect(await arrived).toBe('{"v":1}');
+      expect(heard).toEqual([]);
+    });
+
+    it('is unable once it is closed', async () => {
+      await node.close();
+      expect(node.isAble()).toBe(false);
+    });
+  });
+}
+
+export function messageOf(id: string, message: Partial<Omit<BusMessage, 'data'>> & { data?: string } = {}): BusMessage {
+  const { data = '{}', ...rest } = message;
+  return { id, subject: 'dstc.default.task.email.send.submitted', headers: [], ...rest, data: Buffer.from(data) };
+}
+
+/** Resolves when the bus can publish. */
+export async function able(bus: EventBus): Promise<void> {
+  await new Promise<void>((resolve) => {
+    bus.onChange(() => bus.isAble() && resolve());
+    if (bus.isAble()) resolve();
+  });
+}
