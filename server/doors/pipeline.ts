@@ -6,7 +6,6 @@ import { callerOf } from './context.ts';
 import { untilAborted } from './deadline.ts';
 import { type ErrorDeps, toConnectError } from './errors.ts';
 import { permissionOf } from './permission-option.ts';
-import { beginStreamLife } from './stream-life.ts';
 import { validateMessage, warmUpValidation } from './validate.ts';
 
 /**
@@ -48,13 +47,7 @@ function mountMethod(deps: ErrorDeps, spec: MethodImplSpec): MethodImplSpec {
           try {
             admit(context, permission, request);
             validateMessage(method.input, request);
-            const right = { caller: callerOf(context), permission, namespace: namespaceOf(request) };
-            const life = beginStreamLife(context, right);
-            try {
-              yield* spec.impl(request, life.context);
-            } finally {
-              life.end();
-            }
+            yield* spec.impl(request, context);
           } catch (error) {
             throw fail(error);
           }

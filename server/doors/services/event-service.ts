@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import type { ServiceImpl } from '@connectrpc/connect';
 import {
   type EventService,
   type SubscribedEvent,
@@ -7,7 +7,6 @@ import {
   type SubscribeEventsRequest,
   type SubscribeEventsResponseSchema,
 } from '@dstc/contract/dstc/v1/event_service_pb';
-import { DstcError } from '../../domain/errors.ts';
 import type { EventPosition } from '../../domain/event-position.ts';
 import { limits } from '../../domain/limits.ts';
 import { createEventFilter } from '../../events/event-filter.ts';
@@ -27,6 +26,7 @@ import { namespaceOf } from '../convert/namespace.ts';
 import { pageTokenInvalid } from '../convert/page-token.ts';
 import { optionalDate } from '../convert/time.ts';
 import { mayReceive } from './event-access.ts';
+import { watchStreamEnd } from './stream-end.ts';
 
 export interface EventServiceDeps {
   readonly database: Database;
@@ -53,7 +53,7 @@ export function eventService(deps: EventServiceDeps): ServiceImpl<typeof EventSe
       const passes = createEventFilter(filter);
       const permits = (event: StoredEvent) => mayReceive(caller, namespace, event);
       const place = deps.subscribers.enter();
-      const ending = endOf(context, deps.draining);
+      const ending = watchStreamEnd(context, { permission: 'read', namespace, draining: deps.draining });
       try {
         const { start, sinceMs } = await startOf(deps, namespace, request);
         const since = createSince(sinceMs);
@@ -150,32 +150,6 @@ function tasksOf(ids: readonly string[]): { readonly ids: readonly string[]; rea
   if (ids.length === 0) return undefined;
   const times = ids.map((id) => Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16));
   return { ids, sinceMs: Math.min(...times) };
-}
-
-/** Ends with the call, or with the node. */
-function endOf(
-  context: HandlerContext,
-  draining: AbortSignal,
-): { readonly signal: AbortSignal; readonly stop: () => void } {
-  const controller = new AbortController();
-  const onAbort = () => controller.abort(context.signal.reason);
-  const onDrain = () =>
-    controller.abort(
-      new DstcError('NODE_DRAINING', 'this node shuts down; go on elsewhere with the last cursor', {
-        retryDelayMs: 250,
-      }),
-    );
-  context.signal.addEventListener('abort', onAbort);
-  draining.addEventListener('abort', onDrain);
-  if (context.signal.aborted) onAbort();
-  if (draining.aborted) onDrain();
-  return {
-    signal: controller.signal,
-    stop() {
-      context.signal.removeEventListener('abort', onAbort);
-      draining.removeEventListener('abort', onDrain);
-    },
-  };
 }
 
 interface Answering {
