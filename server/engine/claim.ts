@@ -123,7 +123,9 @@ export function createClaim({ database, starts }: ClaimDeps): Claim {
       const chosen = choose([...plain, ...candidatesOf(seen)]);
       if (chosen.length === 0) return { leased: [], due, seen };
       const lease = () => leasePendingTasks(sql, chosen);
-      if (seen.offered.size === 0) return { leased: await last(lease), due, seen };
+      // Neither tokens nor probes, as nearly always.
+      const isAll = seen.offered.size === 0 && !due.some(({ isProbe }) => isProbe);
+      if (isAll) return { leased: await last(lease), due, seen };
       const leased = await lease();
       await spend(sql, seen, leased);
       await tellHalfOpenings(sql, leased);

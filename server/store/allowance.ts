@@ -10,8 +10,8 @@ export interface Want {
 }
 
 /**
- * How many of its wanted tasks each type may lease now, as a query of (namespace, type, tasks_max); types that may lease
- * none are left out. The one place where that is decided: the claim and the tick both read from it. Gates are few, and
+ * How many of its wanted tasks each type may lease now, as a query of (namespace, type, tasks_max, is_probing); types that
+ * may lease none are left out, and what is leased of those that are probing are probes. The one place where that is decided: the claim and the tick both read from it. Gates are few, and
  * found by primary key.
  *
  * A claim locks the gates of circuits that let probes through, so that all nodes together lease no more probes than
@@ -25,7 +25,8 @@ export function allowedWants(
   { forClaim }: { readonly forClaim: boolean },
 ): postgres.PendingQuery<postgres.Row[]> {
   return sql`
-    SELECT want.namespace, want.type, LEAST(want.tasks_max, probing.probes_left) AS tasks_max
+    SELECT want.namespace, want.type, LEAST(want.tasks_max, probing.probes_left) AS tasks_max,
+      probing.probes_left IS NOT NULL AS is_probing
     FROM unnest(
       (SELECT ${wants.map((w) => w.namespace)}::text[]), ${wants.map((w) => w.type)}::text[], ${wants.map((w) => w.tasksMax)}::int[]
     ) AS want(namespace, type, tasks_max)

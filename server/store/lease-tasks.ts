@@ -13,6 +13,8 @@ export interface DueTask {
   readonly availableMs: number;
   /** The last one; the next lease is for the one after it. */
   readonly attempt: number;
+  /** Whether its circuit only lets probes through, and is locked, too. */
+  readonly isProbe: boolean;
 }
 
 /** A wanted type whose due tasks are not simply the next ones; see `limited_type`. */
@@ -52,7 +54,7 @@ export async function lockDueTasks(
   >`
     WITH want AS MATERIALIZED (${allowedWants(sql, wants, { forClaim: true })})
     SELECT due.id, want.namespace, want.type, want.tasks_max AS "tasksMax", due.priority, due.available_ms AS "availableMs", due.attempt,
-      limited.adopts, claim.is_ours OR NOT limited.is_exclusive AS "isOurs"
+      want.is_probing AS "isProbe", limited.adopts, claim.is_ours OR NOT limited.is_exclusive AS "isOurs"
     FROM want
     LEFT JOIN LATERAL (
       SELECT adopt_time IS NOT NULL AS adopts,

@@ -20,7 +20,7 @@ export interface LimitedWant extends Want {
 }
 
 /** A due task of a type with limits, as far as those allow it. */
-export interface LimitedTask extends DueTask {
+export interface LimitedTask extends Omit<DueTask, 'isProbe'> {
   readonly limitKey: string;
   /** When its key was met. */
   readonly turn: number;

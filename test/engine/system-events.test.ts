@@ -64,11 +64,10 @@ describe('a task type', () => {
     const first = await rig.types.getTaskType({ name: type });
     const second = await both[1].types.applyTaskType({ taskType: { name: type, description: 'changed' } });
     const stale = first.taskType?.etag ?? '';
-    const refused = [
-      rig.types.applyTaskType({ taskType: { name: type, etag: stale } }),
-      rig.types.deleteTaskType({ name: type, etag: stale }),
-    ];
-    for (const call of refused) expect(await refusalOf(call)).toMatchObject({ reason: 'ETAG_MISMATCH' });
+    const applying = rig.types.applyTaskType({ taskType: { name: type, etag: stale } });
+    expect(await refusalOf(applying)).toMatchObject({ reason: 'ETAG_MISMATCH' });
+    const deleting = rig.types.deleteTaskType({ name: type, etag: stale });
+    expect(await refusalOf(deleting)).toMatchObject({ reason: 'ETAG_MISMATCH' });
     await both[1].types.deleteTaskType({ name: type });
     expect(await refusalOf(rig.types.deleteTaskType({ name: type }))).toMatchObject({ reason: 'TASK_TYPE_NOT_FOUND' });
     const etags = [stale, second.taskType?.etag, second.taskType?.etag];
@@ -179,9 +178,15 @@ describe('a circuit', () => {
       await rig.workerOf(type, 2, { address: otherNode.grpcAddress }),
     ] as const;
     for (let n = 0; n < probes; n += 1) await rig.submit(type);
-    const given = await Promise.all(workers.map((worker) => worker.assignments(2, 8_000)));
-    for (const [index, worker] of workers.entries()) {
-      const leases = (given[index] ?? []).map(leaseOf);
+    // Each has its two before one is done, which would have room for those of the other.
+    const given = await Promise.all(
+      workers.map(async (worker) => {
+        const leases = (await worker.assignments(2, 8_000)).map(leaseOf);
+        worker.send(acceptance(...leases));
+        return { worker, leases };
+      }),
+    );
+    for (const { worker, leases } of given) {
       worker.send(success(...leases));
       await worker.settlements(leases);
     }
