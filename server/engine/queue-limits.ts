@@ -22,8 +22,9 @@ export interface Admissions {
 }
 
 /**
- * Keeps queues to their limits. A node counts a queue once a second at the most, up to the limit, and adds what it lets in
- * itself; so one node alone never goes beyond the limit, and several do by what the others let in within a second.
+ * Keeps queues to their limits. A node counts a queue now and then, up to the limit, and adds what it lets in itself; so
+ * one node alone never goes beyond the limit. Of several each may let in what room it saw: beyond the limit by the room
+ * of one count for each node but one.
  */
 export interface QueueLimits {
   readonly begin: () => Admissions;
@@ -32,17 +33,25 @@ export interface QueueLimits {
 /** What a node knows of a queue with a limit. */
 interface Queue {
   counting: Promise<void>;
+  isCounting: boolean;
+  /** When the last count began, and how long it took. */
   countedMs: number;
+  tookMs: number;
   /** In the database, when it was counted; up to a number. */
   counted: number;
   countMax: number;
   /** Let in since, and what was on its way then. */
   added: number;
+  /** Let in altogether. */
+  letIn: number;
   /** Let in and not yet known to be written. */
   underWay: number;
 }
 
-const freshMs = 1_000;
+/** How long a count is good for. */
+const goodForMs = { whileHalfEmpty: 1_000, min: 100, max: 1_000 };
+/** Counting a nearly full queue may take this part of the time, so that a long one is counted less often. */
+const countingShare = 1 / 20;
 const queuesMax = 10_000;
 
 export function createQueueLimits({ database }: { readonly database: Database }): QueueLimits {
@@ -65,33 +74,34 @@ export function createQueueLimits({ database }: { readonly database: Database })
     let queue = queues.get(name);
     if (queue === undefined) {
       queue = {
-        counting: Promise.resolve(),
-        countedMs: Number.NEGATIVE_INFINITY,
-        counted: 0,
-        countMax: 0,
-        added: 0,
-        underWay: 0,
+        ...{ counting: Promise.resolve(), isCounting: false, countedMs: Number.NEGATIVE_INFINITY, tookMs: 0 },
+        ...{ counted: 0, countMax: 0, added: 0, letIn: 0, underWay: 0 },
       };
       queues.set(name, queue);
     }
-    if (performance.now() - queue.countedMs >= freshMs || queueMax > queue.countMax) {
+    while (queue.isCounting) await queue.counting;
+    if (performance.now() - queue.countedMs >= goodMs(queue, queueMax) || queueMax > queue.countMax) {
       queue.countedMs = performance.now();
       queue.countMax = queueMax;
       queue.counting = count(queue, task, queueMax);
+      await queue.counting;
     }
-    await queue.counting;
     return queue;
   }
 
   async function count(queue: Queue, task: Newcomer, queueMax: number): Promise<void> {
     // What is on its way may be in the count or not; it must not be missing.
-    const before = queue.underWay;
+    const before = queue.underWay - queue.letIn;
+    queue.isCounting = true;
     try {
       queue.counted = await database.run((sql) => countWaitingTasks(sql, task, queueMax));
-      queue.added = before;
+      queue.added = before + queue.letIn;
+      queue.tookMs = performance.now() - queue.countedMs;
     } catch (error) {
       queue.countedMs = Number.NEGATIVE_INFINITY;
       throw error;
+    } finally {
+      queue.isCounting = false;
     }
   }
 
@@ -108,6 +118,7 @@ export function createQueueLimits({ database }: { readonly database: Database })
           const queue = await queueOf(task, queueMax);
           if (queue.counted + queue.added < queueMax) {
             queue.added += 1;
+            queue.letIn += 1;
             queue.underWay += 1;
             places.push(queue);
           } else if (!(await isRepeat(task))) throw queueFull(task.type, queueMax);
@@ -123,9 +134,15 @@ export function createQueueLimits({ database }: { readonly database: Database })
   };
 }
 
+/** A count of a queue with much room is good for long; where every place counts, for as short as counting allows. */
+function goodMs({ counted, added, tookMs }: Queue, queueMax: number): number {
+  if (2 * (counted + added) < queueMax) return goodForMs.whileHalfEmpty;
+  return Math.min(goodForMs.max, Math.max(goodForMs.min, tookMs / countingShare));
+}
+
 function queueFull(type: string, queueMax: number): DstcError {
   return new DstcError('QUEUE_FULL', `${queueMax} tasks of ${type} wait, which is as many as may; try again later`, {
     metadata: { task_type: type, limit: String(queueMax) },
-    retryDelayMs: freshMs,
+    retryDelayMs: goodForMs.max,
   });
 }

@@ -168,6 +168,18 @@ test('lets no more into a queue than may wait when many come at once', async () 
   expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(50);
 });
 
+test('lets in no more than its room on each of two nodes, and then nothing on either', async () => {
+  const type = await rig.type({ limits: { queueMax: 20 } });
+  const token = await rig.coordinator.token('operator');
+  const both = [rig.tasks, clientsOf(nodes[0]?.grpcAddress ?? '', token).tasks];
+  const flood = both.flatMap((tasks) => Array.from({ length: 60 }, () => tasks.submitTask({ type })));
+  const outcomes = await Promise.allSettled(flood);
+  const accepted = outcomes.filter(({ status }) => status === 'fulfilled').length;
+  expect(accepted).toBeGreaterThanOrEqual(20);
+  expect(accepted).toBeLessThanOrEqual(40);
+  for (const tasks of both) expect(await refusalOf(tasks.submitTask({ type }))).toMatchObject({ reason: 'QUEUE_FULL' });
+});
+
 test('shows the key of a task', async () => {
   const type = await rig.type({ limits: { key: { source: { case: 'inputPointer', value: '/customer/id' } } } });
   const data = Buffer.from(JSON.stringify({ customer: { id: 42 } }));
