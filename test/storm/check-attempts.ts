@@ -3,7 +3,7 @@ import { limits } from '../../server/domain/limits.ts';
 import { takeoverMsMax } from './calm.ts';
 import { causeOfLoss, certain, isCoordinatorLost, wasStarved } from './loss-cause.ts';
 import type { Property, Violation } from './property.ts';
-import { type Calm, type StormRecord, starvedMs } from './record.ts';
+import { type Calm, type StormRecord, starvedMs, stormName } from './record.ts';
 import { postgresName } from './storm-postgres.ts';
 
 interface Loss {
@@ -52,7 +52,7 @@ function inCalm(record: StormRecord, calm: Calm, losses: readonly Loss[]): Prope
     .map(({ at }) => at.getTime() - killed.atMs);
   // Whichever coordinator has the time takes the leases back.
   const sweptLateMs = record.nodes.map(({ name }) =>
-    starvedMs(record, [name, postgresName], killed.atMs, killed.atMs + redispatchMsMax),
+    starvedMs(record, [name, stormName, postgresName], killed.atMs, killed.atMs + redispatchMsMax),
   );
   const allowedMs = redispatchMsMax + Math.min(...sweptLateMs);
   const returns = lostNode.workers.map((worker) => {
@@ -60,7 +60,7 @@ function inCalm(record: StormRecord, calm: Calm, losses: readonly Loss[]): Prope
     const ms = (entry?.atMs ?? Number.POSITIVE_INFINITY) - lostNode.atMs;
     // It may have tried any of the others before.
     const others = record.nodes.filter(({ name }) => name !== lostNode.node).map(({ name }) => name);
-    const names = [worker, postgresName, ...others];
+    const names = [worker, stormName, postgresName, ...others];
     return { worker, ms, msMax: takeoverMsMax + starvedMs(record, names, lostNode.atMs, lostNode.atMs + ms) };
   });
   const burnt = losses.filter(

@@ -2,7 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import postgres from 'postgres';
 import type { Node } from './nodes.ts';
 import type { Random } from './random.ts';
-import { type FaultEntry, type StormRecord, starvedMs } from './record.ts';
+import { type FaultEntry, type StormRecord, starvedMs, stormName } from './record.ts';
+import { postgresName } from './storm-postgres.ts';
 import type { Target, World } from './world.ts';
 
 export interface FaultDeps {
@@ -153,8 +154,10 @@ export async function endInOrder(record: StormRecord, { name, process }: Node): 
   const [askedMs, askedAtMs] = [performance.now(), Date.now()];
   const how = await process.end('SIGTERM');
   const tookMs = Math.round(performance.now() - askedMs);
-  const allowedMs = drainMsMax + starvedMs(record, [name], askedAtMs, Date.now());
-  if (how !== 0 || tookMs > allowedMs) throw new Error(`ended with ${how} after ${tookMs} ms`);
+  const starved = starvedMs(record, [name, stormName, postgresName], askedAtMs, Date.now());
+  const allowedMs = drainMsMax + starved;
+  if (how !== 0 || tookMs > allowedMs)
+    throw new Error(`ended with ${how} after ${tookMs} ms, ${Math.round(starved)} ms starved`);
 }
 
 async function terminateBackends(url: string, share: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { limits } from '../../server/domain/limits.ts';
 import { revocation } from './faults.ts';
 import { backName, frontName } from './nodes.ts';
-import { type StormRecord, starvedMs } from './record.ts';
+import { type StormRecord, starvedMs, stormName } from './record.ts';
 import { postgresName } from './storm-postgres.ts';
 
 /** A fault is felt for this long after it was made good: a lease, and what it takes to connect and to sweep. */
@@ -52,7 +52,7 @@ const sessionMs = limits.leaseMsDefault + 2_000;
  * quiet times; whoever could not run for a quarter of it, all who had a part in it taken together, may miss the rest.
  */
 export function wasStarved(record: StormRecord, worker: string, atMs: number): boolean {
-  const names = [worker, postgresName, ...nodesOf(record, worker, atMs)];
+  const names = [worker, stormName, postgresName, ...nodesOf(record, worker, atMs)];
   return starvedMs(record, names, atMs - sessionMs, atMs) > limits.leaseMsDefault / 4;
 }
 

@@ -101,6 +101,9 @@ export function createRecord(): StormRecord {
   };
 }
 
+/** The process of the storm itself: whatever can be disturbed goes through it. */
+export const stormName = 'the storm';
+
 /** A call may be answered this long after its deadline. */
 export const callGraceMs = 250;
 

@@ -11,7 +11,8 @@ import { createEnlist, type Hand } from './enlist.ts';
 import type { Member } from './member.ts';
 import { createNodes, type Node, type Way } from './nodes.ts';
 import { createRandom } from './random.ts';
-import type { StormRecord } from './record.ts';
+import { type StormRecord, stormName } from './record.ts';
+import { watchStarvation } from './starvation.ts';
 import { type StormPolicy, writeStormPolicy } from './storm-policy.ts';
 import { postgresName, type StormPostgres, startStormPostgres } from './storm-postgres.ts';
 import { watchPostgres } from './watch-postgres.ts';
@@ -97,6 +98,7 @@ async function build(
     undo,
   );
   record.nodes.push(...nodes.map(({ name, frontAddress }) => ({ name, address: frontAddress })));
+  undo.push(watchStarvation((stall) => record.stalls.push({ ...stall, name: stormName }), { countsOwn: true }));
   undo.push(watchPostgres(postgres.url, (stall) => record.stalls.push({ ...stall, name: postgresName })));
   for (const node of nodes) await node.process.start();
   await applyTypes(identity, nodes[0]?.address.grpc, certificate.certificate);
