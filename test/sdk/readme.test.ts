@@ -57,7 +57,15 @@ const run = async (name: string, code?: string): Promise<string> => (await start
 
 test('works as the README shows', async () => {
   const code = await snippets();
-  expect([...code.keys()]).toEqual(['@dstc/sdk', 'Describe a task type', 'Work', 'Produce', 'Depend', 'Operate']);
+  expect([...code.keys()]).toEqual([
+    '@dstc/sdk',
+    'Describe a task type',
+    'Work',
+    'Produce',
+    'Depend',
+    'Follow',
+    'Operate',
+  ]);
   expect(await run('connect', code.get('@dstc/sdk'))).toBe('exit 0');
   expect(await run('describe', code.get('Describe a task type'))).toBe('exit 0');
   const worker = await start('work', code.get('Work'));
@@ -67,6 +75,10 @@ test('works as the README shows', async () => {
   expect(lines[3]).toContain('NAME_EMPTY');
   expect(lines.at(-1)).toBe('exit 0');
   expect(await run('depend', code.get('Depend'))).toBe("{ text: 'Hello, Grace!' }\nSUCCEEDED\nFAILED\nexit 0");
+  const followed = (await run('follow', code.get('Follow'))).split('\n');
+  expect(followed.slice(0, 2)).toEqual([expect.stringMatching(/ NAME_EMPTY$/), expect.stringMatching(/ NAME_EMPTY$/)]);
+  const lived = ['submitted', 'leased', 'started', 'succeeded'].map((what) => `dstc.task.${what}.v1`);
+  expect(followed.slice(2)).toEqual([...lived, 'exit 0']);
   const operated = await run('operate', code.get('Operate'));
   expect(operated).toMatch(/^2 greeting\.write NAME_EMPTY .*\n0 would go back to the queue\nexit 0$/);
   worker.child.kill('SIGTERM');

@@ -21,9 +21,10 @@ export interface Caller {
     options?: CallOptions & { readonly retriable?: boolean },
   ): Promise<MessageShape<O>>;
   /** Begins from the start when the token expires meanwhile. */
+  /** Asks for the request anew when the token expires on the way, as answers may have come meanwhile. */
   serverStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
-    request: MessageShape<I>,
+    request: MessageShape<I> | (() => MessageShape<I>),
     options?: { readonly signal?: AbortSignal | undefined },
   ): AsyncGenerator<MessageShape<O>, void, undefined>;
 }
@@ -58,12 +59,13 @@ export function createCaller({ channel, credentials, timeoutMs: timeoutMsDefault
     },
 
     async *serverStream(method, request, { signal } = {}) {
+      const requestOf = typeof request === 'function' ? request : () => request;
       let refused: string | undefined;
       for (;;) {
         const token = await credentials.token({ refused });
         let isServed = false;
         try {
-          for await (const message of callServerStream(channel, method, request, { token, signal })) {
+          for await (const message of callServerStream(channel, method, requestOf(), { token, signal })) {
             isServed = true;
             yield message;
           }

@@ -13,6 +13,8 @@ import { type Control, createControl } from './control.ts';
 import { type ControlMany, createControlMany } from './control-many.ts';
 import type { Credentials } from './credentials.ts';
 import { type DeadLetterSummary, summarizeDeadLetters } from './dead-letters.ts';
+import type { DstcEvent } from './event.ts';
+import { type EventsOptions, streamEvents } from './events.ts';
 import { createNamespaces, type Namespaces } from './namespaces.ts';
 import type { Submission, SubmitOptions } from './submission.ts';
 import { type SubmitResult, submitInBatches } from './submit-many.ts';
@@ -68,6 +70,11 @@ export interface Client extends Control, ControlMany {
   awaitEnd(id: string, options?: WaitOptions): Promise<Task>;
   /** Up to 1,000 tasks: each as it is, and again after changes, until all have ended. */
   watch(ids: readonly string[], options?: { readonly signal?: AbortSignal | undefined }): AsyncIterable<Task>;
+  /**
+   * What happens, as it happens; from a cursor or a time on, also what has happened before. Each event once and in order:
+   * a stream that is lost is opened again after the last event. It begins with the first turn of the loop.
+   */
+  events(options?: EventsOptions): AsyncIterable<DstcEvent>;
   /** What the newest dead letters failed with. */
   deadLetters(filter?: TaskFilter): Promise<DeadLetterSummary>;
   /** The worker sessions of the namespace, oldest first. */
@@ -135,6 +142,8 @@ export function createClient(options: ClientOptions): Client {
     awaitResult: async (id, waitOptions) => outputOf(await awaitEnd(caller, namespace, id, waitOptions)),
     awaitEnd: (id, waitOptions) => awaitEnd(caller, namespace, id, waitOptions),
     watch: (ids, watchOptions) => watchTasks(caller, namespace, ids, watchOptions),
+
+    events: (eventsOptions) => streamEvents(caller, namespace, eventsOptions),
 
     ...createControl(caller, namespace),
     ...createControlMany(caller, namespace),

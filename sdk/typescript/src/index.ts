@@ -19,6 +19,8 @@ export { staticToken } from './credentials.ts';
 export type { DeadLetterGroup, DeadLetterSummary } from './dead-letters.ts';
 export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
 export { DstcError, isReason, TaskCancelledError, TaskFailedError } from './errors.ts';
+export type { DstcEvent, DstcEventKind, DstcEventOf, EventData, EventLease, EventTask } from './event.ts';
+export type { EventsOptions } from './events.ts';
 export type { IdentityProviderOptions } from './identity-provider.ts';
 export { CredentialsError } from './identity-provider.ts';
 export type { LimitKeyOptions, LimitOptions, RateOptions } from './limits.ts';

@@ -53,7 +53,7 @@ export function filterOf(filter: TaskFilter): ContractFilter {
   });
 }
 
-function selectorOf(key: string, condition: LabelCondition): LabelSelector {
+export function selectorOf(key: string, condition: LabelCondition): LabelSelector {
   if (typeof condition === 'string') return selector(key, LabelOperator.IN, [condition]);
   if ('in' in condition) return selector(key, LabelOperator.IN, condition.in);
   if ('notIn' in condition) return selector(key, LabelOperator.NOT_IN, condition.notIn);
