@@ -1,5 +1,6 @@
 import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core';
 import { completeWith, completion } from './commands/completion.ts';
+import { eventCommands } from './commands/events.ts';
 import { login, logout } from './commands/login.ts';
 import { namespaceCommands } from './commands/namespace.ts';
 import { dev, migrate, serve } from './commands/server.ts';
@@ -28,6 +29,7 @@ export function createApplication({ version, debug }: { version: string; debug: 
         type: typeCommands,
         task: taskCommands,
         worker: workerCommands,
+        events: eventCommands,
         namespace: namespaceCommands,
         completion,
         [completeCommand]: completeWith(() => application),

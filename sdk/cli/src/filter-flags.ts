@@ -92,7 +92,8 @@ export function filterOfFlags(flags: FilterFlags): TaskFilter | undefined {
   return Object.values(filter).every((condition) => condition === undefined) ? undefined : filter;
 }
 
-function labelsOf(conditions: readonly WrittenCondition[]): TaskFilter['labels'] {
+/** Conditions by the label that they ask something of. */
+export function labelsOf(conditions: readonly WrittenCondition[]): TaskFilter['labels'] {
   const labels = Object.fromEntries(conditions);
   if (Object.keys(labels).length < conditions.length) throw new UsageError('ask one thing of each label');
   return labels;
