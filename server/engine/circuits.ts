@@ -161,6 +161,7 @@ function circuitEvents({ namespace, type, state, reason }: CircuitChange): NewSy
 function announceChanges(deps: CircuitsDeps, changes: readonly CircuitChange[]): void {
   for (const { namespace, type, state, reason, openMs } of changes) {
     if (reason !== null) {
+      deps.wake.eventsWritten.give(undefined);
       const facts = { namespace, type, circuit: state, actor, reason, ...(openMs !== null && { openMs }) };
       deps.log[state === 'OPEN' ? 'warn' : 'info'](facts, 'a circuit has changed');
     }

@@ -27,7 +27,9 @@ export function createDrain(deps: { readonly database: Database; readonly wake: 
       await insertSystemEvents(sql, [{ kind: 'worker_session.drained', namespace, subject: sessionId, actor, data }]);
       return done;
     });
-    if (drained !== undefined) deps.wake.sessionDrained.give(drained.notice);
-    return drained !== undefined;
+    if (drained === undefined) return false;
+    deps.wake.sessionDrained.give(drained.notice);
+    deps.wake.eventsWritten.give(undefined);
+    return true;
   };
 }

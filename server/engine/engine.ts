@@ -124,7 +124,7 @@ export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<E
     progress,
     reports,
     snapshots,
-    policyRecord: createPolicyRecord({ database, node }),
+    policyRecord: createPolicyRecord({ database, wake, node }),
     tally,
     timers: { lateMs: 0 },
   };

@@ -33,7 +33,9 @@ export function createGates(deps: { readonly database: Database; readonly wake: 
         if (isNew) await insertSystemEvents(sql, [gateEvent(change, 'paused')]);
         return isNew;
       });
-      if (isPaused) deps.log.info(change, 'paused');
+      if (!isPaused) return;
+      deps.log.info(change, 'paused');
+      deps.wake.eventsWritten.give(undefined);
     },
 
     async resume(change) {
@@ -45,6 +47,7 @@ export function createGates(deps: { readonly database: Database; readonly wake: 
       });
       if (!isResumed) return;
       deps.log.info(change, 'resumed');
+      deps.wake.eventsWritten.give(undefined);
       const { namespace, type } = change;
       deps.wake.gateOpened.give({ namespace, type: type === '' ? undefined : type });
     },
@@ -58,6 +61,7 @@ export function createGates(deps: { readonly database: Database; readonly wake: 
       });
       if (!isSet) return;
       deps.log.info({ namespace, type, circuit: state, actor, reason }, 'a circuit has changed');
+      deps.wake.eventsWritten.give(undefined);
       if (state !== 'FORCED_OPEN') deps.wake.gateOpened.give({ namespace, type });
     },
   };

@@ -1,5 +1,6 @@
 import type { Database } from '../store/database.ts';
 import { insertPolicyEvent, lockPolicyEvents, selectLastPolicyDigest } from '../store/policy-events.ts';
+import type { Wake } from './wake.ts';
 
 /**
  * Writes into the history which policy decides on this node. Each node says so for itself: one that has not got the new
@@ -14,24 +15,27 @@ export interface PolicyRecord {
 
 export interface PolicyRecordDeps {
   readonly database: Database;
+  readonly wake: Wake;
   readonly node: string;
 }
 
 /** Such a number of changes waits when Postgres is away for long; of more, the oldest are forgotten. */
 const waitingMax = 100;
 
-export function createPolicyRecord({ database, node }: PolicyRecordDeps): PolicyRecord {
+export function createPolicyRecord({ database, wake, node }: PolicyRecordDeps): PolicyRecord {
   const waiting: string[] = [];
   let latest: string | undefined;
   let hasStarted = false;
 
   async function write(digest: string): Promise<void> {
-    await database.transaction(async (sql) => {
+    const isNews = await database.transaction(async (sql) => {
       await lockPolicyEvents(sql);
-      const isKnown = !hasStarted && (await selectLastPolicyDigest(sql, node)) === digest;
-      if (!isKnown) await insertPolicyEvent(sql, { node, digest });
+      if (!hasStarted && (await selectLastPolicyDigest(sql, node)) === digest) return false;
+      await insertPolicyEvent(sql, { node, digest });
+      return true;
     });
     hasStarted = true;
+    if (isNews) wake.eventsWritten.give(undefined);
   }
 
   return {

@@ -188,6 +188,7 @@ export function createSessions(deps: SessionsDeps): Sessions {
       const secret = randomBytes(24).toString('base64url');
       const row = { ...stored(info), node: deps.node, secretHash: secretHashOf(secret) };
       const id = await deps.database.run((sql) => insertSession(sql, row, deps.leaseMs));
+      deps.wake.eventsWritten.give(undefined);
       return { sessionId: parseSessionId(id), secret };
     },
 

@@ -28,6 +28,11 @@ export interface Swept {
   readonly isFull: boolean;
 }
 
+interface SweptSessions extends Swept {
+  /** How many sessions have ended. */
+  readonly ended: number;
+}
+
 /** Takes back the leases of sessions that have expired. */
 export async function sweepExpiredSessions(deps: SweepDeps): Promise<Swept> {
   const swept = await deps.database.transaction(async (sql) =>
@@ -38,8 +43,13 @@ export async function sweepExpiredSessions(deps: SweepDeps): Promise<Swept> {
       workerLost.message,
     ),
   );
-  announceMoves(deps.wake, swept.applied);
+  announce(deps.wake, swept);
   return swept;
+}
+
+function announce(wake: Wake, { applied, ended }: SweptSessions): void {
+  announceMoves(wake, applied);
+  if (ended > 0) wake.eventsWritten.give(undefined);
 }
 
 /** Takes what sessions hold, and forgets those that hold nothing then; only that is the end of a session. */
@@ -48,8 +58,8 @@ async function endSessions(
   sessions: readonly LockedSession[],
   how: Pick<TaskCommand, 'command' | 'error' | 'reason'>,
   reason: string,
-): Promise<Swept> {
-  if (sessions.length === 0) return { applied: [], isFull: false };
+): Promise<SweptSessions> {
+  if (sessions.length === 0) return { applied: [], ended: 0, isFull: false };
   const ids = sessions.map(({ id }) => id);
   const leases = await lockLeasesOfSessions(sql, ids, limits.sweepBatchMax);
   const applied = await applyMoves(
@@ -66,7 +76,8 @@ async function endSessions(
     })),
   );
   // What somebody else has locked stays for the next turn.
-  return { applied, isFull: leases.length === limits.sweepBatchMax || deleted.size === sessionsMax };
+  const isFull = leases.length === limits.sweepBatchMax || deleted.size === sessionsMax;
+  return { applied, ended: ended.length, isFull };
 }
 
 /** Gives back, unspent, what drained workers hold although their time is over, and ends their sessions. */
@@ -75,7 +86,7 @@ export async function sweepDrainedSessions(deps: SweepDeps): Promise<Swept> {
   const swept = await deps.database.transaction(async (sql) =>
     endSessions(sql, await lockDrainedSessions(sql, sessionsMax), { command: 'release', reason }, reason),
   );
-  announceMoves(deps.wake, swept.applied);
+  announce(deps.wake, swept);
   for (const { task } of swept.applied) tellWorker(deps.wake, task, reason);
   return swept;
 }

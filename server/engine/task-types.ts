@@ -101,6 +101,7 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
           });
       fresh.delete(`${value.namespace}/${value.name}`);
       if (row === undefined) throw etagMismatch(value.name);
+      deps.wake.eventsWritten.give(undefined);
       // Its limits may allow more than before.
       deps.wake.gateOpened.give({ namespace: row.namespace, type: row.name });
       return row;
@@ -123,6 +124,7 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
       fresh.delete(`${namespace}/${name}`);
       switch (deletion.outcome) {
         case 'deleted':
+          deps.wake.eventsWritten.give(undefined);
           return;
         case 'missing':
           throw taskTypeNotFound(name);

@@ -6,6 +6,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DstcError } from '../../server/domain/errors.ts';
 import { createPolicyRecord } from '../../server/engine/policy-record.ts';
+import { createWake } from '../../server/engine/wake.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
 import { startTestCoordinator, type TestCoordinator } from '../setup/coordinator.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
@@ -81,7 +82,7 @@ test('a node that starts compares with what it had, or else with what others hav
       ['third', ['c']],
       ['third', ['b']],
     ] as const) {
-      const record = createPolicyRecord({ database, node });
+      const record = createPolicyRecord({ database, wake: createWake(), node });
       for (const digest of digests) record.took(digest);
       await record.turn();
     }
@@ -102,7 +103,7 @@ test('a policy that was taken while Postgres was away is written when it is back
   };
   try {
     const before = (await recorded()).length;
-    const record = createPolicyRecord({ database, node: 'fourth' });
+    const record = createPolicyRecord({ database, wake: createWake(), node: 'fourth' });
     for (const digest of ['x', 'x', 'y']) {
       record.took(digest);
       await expect(record.turn()).rejects.toThrow('away');
