@@ -14,8 +14,8 @@ export interface RawHttp2 {
     fields: readonly (readonly [string, string])[],
     options?: { readonly endStream?: boolean; readonly endHeaders?: boolean },
   ): void;
-  /** Sends one gRPC message and ends the request. */
-  message(stream: number, message: Uint8Array): void;
+  /** Sends one gRPC message, and ends the request unless told otherwise. */
+  message(stream: number, message: Uint8Array, options?: { readonly endStream?: boolean }): void;
   continuation(stream: number, block: Uint8Array): void;
   reset(stream: number): void;
   ping(): void;
@@ -55,7 +55,8 @@ export async function connectRaw(port: number): Promise<RawHttp2> {
         encodeHeaders(fields),
       );
     },
-    message: (stream, message) => send(types.data, flags.endStream, stream, frame(message)),
+    message: (stream, message, { endStream = true } = {}) =>
+      send(types.data, endStream ? flags.endStream : 0, stream, frame(message)),
     continuation: (stream, block) => send(types.continuation, 0, stream, block),
     reset: (stream) => send(types.rstStream, 0, stream, Buffer.from([0, 0, 0, 8])),
     ping: () => send(types.ping, 0, 0, Buffer.alloc(8)),

@@ -1,6 +1,9 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { connectRaw, requestFields } from '../doors/raw-http2.ts';
 import { startFaultProxy } from '../setup/fault-proxy.ts';
 import { leaseOf, openRawWorker, outcomeOf } from '../setup/raw-worker.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
@@ -207,23 +210,37 @@ describe('a token that expires on an open stream', () => {
 
   test('ends it within 2 s also when its worker reads nothing, and the leases go back, unspent', async () => {
     const type = await rig.type();
+    const taskTypes = [{ taskType: type, slots: 10 }];
     const id = await rig.submit(type);
-    const exp = Math.floor(Date.now() / 1_000) + 4;
-    const token = await rig.coordinator.identity.forge({ sub: 'worker', client_id: 'worker', exp });
-    const worker = await rig.worker({ taskTypes: [{ taskType: type, slots: 100 }], slots: 100 }, { token });
-    worker.send(acceptance(leaseOf((await worker.assignments(1))[0])));
-    worker.stall();
-    const life = setInterval(() => worker.send({ case: 'pong', value: {} }), 200);
-    // More than its connection takes, so that the node is waiting for room.
+    const first = await openWith(taskTypes, await workerToken());
+    const lease = leaseOf((await first.assignments(1))[0]);
+    first.send(acceptance(lease));
+    await expect.poll(() => rig.kinds(id)).toContain('STARTED');
+    first.cut();
     const input = { value: { case: 'data' as const, value: new Uint8Array(200_000) } };
-    for (let count = 0; count < 30; count += 1) await rig.submit(type, { input });
+    for (let count = 0; count < 2; count += 1) await rig.submit(type, { input });
+
+    const exp = Math.floor(Date.now() / 1_000) + 5;
+    const token = await rig.coordinator.identity.forge({ sub: 'worker', client_id: 'worker', exp });
+    // It grants no window beyond the first 64 KiB, so that the node waits for room.
+    const port = Number(rig.coordinator.grpcAddress.split(':')[1]);
+    const raw = await connectRaw(port);
+    const { input: schema } = WorkerService.method.work;
+    const say = (message: NonNullable<MessageInitShape<typeof schema>['message']>) =>
+      raw.message(1, toBinary(schema, create(schema, { message })), { endStream: false });
+    raw.headers(1, requestFields(port, [['authorization', `Bearer ${token}`]], '/dstc.v1.WorkerService/Work'));
+    say({ case: 'hello', value: { taskTypes, slots: 10, resume: { ...first.session, held: [lease] } } });
+    const life = setInterval(() => say({ case: 'pong', value: {} }), 200);
+    await expect
+      .poll(async () => (await rig.sql`SELECT 1 FROM task WHERE type = ${type} AND state = 'RUNNING'`).length)
+      .toBe(3);
     expect(Date.now()).toBeLessThan(exp * 1_000);
     const state = async () => (await rig.stored(id)).row.state;
     await expect.poll(state, { timeout: exp * 1_000 + 2_000 - Date.now() }).toBe('PENDING');
     expect(Date.now()).toBeGreaterThanOrEqual(exp * 1_000);
     expect((await rig.stored(id)).row.attempt).toBe(0);
     clearInterval(life);
-    worker.cut();
+    raw.close();
   });
 
   test('ends it also while it is being opened and Postgres does not answer', async () => {
