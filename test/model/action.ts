@@ -1,4 +1,5 @@
 import type { ControlCommand } from '../../server/domain/control.ts';
+import type { DependencyPolicy } from '../../server/domain/dependency.ts';
 
 /** A report names a lease of a task by its place among all that the task has had, perhaps with one part of it wrong. */
 export interface LeaseRef {
@@ -38,6 +39,7 @@ export type Action =
       readonly priority: number;
       readonly delayed: boolean;
       readonly key: string | undefined;
+      readonly dependencies: readonly { readonly on: string; readonly policy: DependencyPolicy }[];
     }
   | { readonly kind: 'claim'; readonly session: string; readonly room: number }
   | { readonly kind: 'accept'; readonly ref: LeaseRef }

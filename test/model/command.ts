@@ -3,9 +3,10 @@ import type fc from 'fast-check';
 import { expect } from 'vitest';
 import { checkHistory } from '../setup/check-history.ts';
 import { type Action, type Answer, comesAgain } from './action.ts';
+import { tellAll, whileTelling } from './dependencies.ts';
 import { actionOf, type Draw } from './draw.ts';
 import { type Model, step } from './model.ts';
-import { perform } from './perform.ts';
+import { perform, tellDependents } from './perform.ts';
 import type { Node, System } from './system.ts';
 import { type View, viewOfDatabase, viewOfModel } from './view.ts';
 
@@ -28,6 +29,8 @@ export function one(draw: Draw): Command {
       const answer = (await perform(system, nodeFor(system, draw), action))();
       expect(answer, about).toEqual(step(run.model, action));
       note(run, `${action.kind === 'order' ? action.command : action.kind}: ${wordOf(answer)}`);
+      await tellDependents(system);
+      for (const told of tellAll(run.model)) note(run, told);
       await expectModel(run, system, about);
     },
     toString: () => about,
@@ -49,18 +52,22 @@ export function race(draws: readonly Draw[]): Command {
         draws.map((draw, place) => perform(system, nodeFor(system, draw), actions[place] ?? { kind: 'sweep tasks' })),
       );
       const answers = done.map((answer) => answer());
+      await tellDependents(system);
       const sweeps = actions.filter(({ kind }) => comesAgain.includes(kind));
       for (const action of sweeps) await perform(system, nodeFor(system), action);
+      await tellDependents(system);
       const seen = withoutOrder(await viewOfDatabase(system.sql, system.names));
-      const outcomes = ordersOf(actions.map((_, place) => place)).map((order) => {
-        const model = structuredClone(run.model);
-        const expected: Answer[] = [];
-        for (const place of order) {
-          const [action, answer] = [actions[place], answers[place]];
-          if (action !== undefined) expected[place] = step(model, action, tasksIn(answer));
-        }
-        for (const action of sweeps) step(model, action);
-        return { model, result: { answers: expected, ...withoutOrder(viewOfModel(model)) } };
+      const outcomes = ordersOf(actions.map((_, place) => place)).flatMap((order) => {
+        const ways = order.reduce<Way[]>(
+          (before, place) => before.flatMap((way) => further(way, place, actions[place], answers[place])),
+          [{ model: run.model, answers: [] }],
+        );
+        return ways.map(({ model, answers: expected }) => {
+          tellAll(model);
+          for (const action of sweeps) step(model, action);
+          tellAll(model);
+          return { model, result: { answers: expected, ...withoutOrder(viewOfModel(model)) } };
+        });
       });
       const found = { answers, ...seen };
       const right = outcomes.find(({ result }) => isDeepStrictEqual(result, found));
@@ -73,6 +80,28 @@ export function race(draws: readonly Draw[]): Command {
     },
     toString: () => about,
   };
+}
+
+/** One way in which things could have come until now. */
+interface Way {
+  readonly model: Model;
+  readonly answers: readonly Answer[];
+}
+
+/** What follows when the next action comes; what ended before it may have been told to none, some or all of its dependents. */
+function further(
+  { model, answers }: Way,
+  place: number,
+  action: Action | undefined,
+  answer: Answer | undefined,
+): Way[] {
+  if (action === undefined) return [];
+  return whileTelling(model).map((told) => {
+    const next = structuredClone(told);
+    const expected = [...answers];
+    expected[place] = step(next, action, tasksIn(answer));
+    return { model: next, answers: expected };
+  });
 }
 
 async function expectModel({ model }: Run, system: System, about: string): Promise<void> {

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import type { ControlCommand } from '../../server/domain/control.ts';
+import type { DependencyPolicy } from '../../server/domain/dependency.ts';
 import { type Action, deadlines, disguises, failures, type LeaseRef } from './action.ts';
+import { isWaitedFor } from './dependencies.ts';
 import type { Model } from './model.ts';
 import { hasEnded, type ModelTask } from './task-model.ts';
 
@@ -62,7 +64,8 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
       const key = roll % 3 === 0 ? `key ${how % 3}` : undefined;
       const type = key === undefined ? (pick(['plain', 'timed', 'narrow'], which) ?? 'plain') : 'plain';
       const priority = pick([4, 4, 9], how) ?? 4;
-      return { kind, name: `task ${newName}`, type, priority, delayed: roll % 7 === 1, key };
+      const dependencies = roll % 5 < 2 ? dependenciesOn(model, draw) : [];
+      return { kind, name: `task ${newName}`, type, priority, delayed: roll % 7 === 1, key, dependencies };
     }
     case 'claim': {
       const session = sessionOf(model, draw);
@@ -98,7 +101,9 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
       const before = { accepts: how % 3 === 0, percent: how % 5 === 0 ? how % 100 : undefined };
       if (kind === 'succeed') return { kind, ref, before, tooLarge: roll % 6 === 0 };
       if (kind !== 'fail') return { kind, ref, before };
-      const failure = roll % 3 === 0 ? (pick(failures, how) ?? 'transient') : 'transient';
+      const task = model.tasks.get(ref.task);
+      const isFinal = roll % (task !== undefined && isWaitedFor(model, task) ? 2 : 3) === 0;
+      const failure = isFinal ? (pick(failures, how) ?? 'transient') : 'transient';
       return { kind, ref, before, failure, later: roll % 4 === 0 };
     }
     case 'order': {
@@ -135,6 +140,21 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
 }
 
 /** As often as they stand here. */
+const policies: readonly DependencyPolicy[] = ['continue', 'block', 'continue', 'block', 'cancel'];
+
+/** One to three tasks, mostly some that have not ended. */
+function dependenciesOn(model: Model, { which, how, roll }: Draw): Extract<Action, { kind: 'submit' }>['dependencies'] {
+  const all = [...model.tasks.values()];
+  const open = all.filter((task) => !hasEnded(task));
+  const among = open.length > 0 && roll % 3 !== 0 ? open : all;
+  const count = Math.min(among.length, pick([1, 1, 2, 3], how) ?? 1);
+  return Array.from({ length: count }, (_, place) => ({
+    on: pick(among, which + place)?.name ?? '',
+    policy: pick(policies, how + place) ?? 'cancel',
+  }));
+}
+
+/** As often as they stand here. */
 const orders: readonly ControlCommand[] = [
   ...(['cancel', 'cancel', 'cancel', 'pause', 'pause', 'resume', 'resume'] as const),
   ...(['skip', 'redrive', 'redrive', 'redrive', 'discard'] as const),
@@ -144,15 +164,23 @@ const orders: readonly ControlCommand[] = [
 function tasksToOrder(model: Model, command: ControlCommand, roll: number): ModelTask[] {
   const all = [...model.tasks.values()];
   const failed = all.filter(({ state }) => state === 'FAILED');
+  // What others wait for makes the most of it, above all what has failed.
+  const needed = all.filter((task) => isWaitedFor(model, task));
+  const mended = needed.filter(({ state }) => state === 'FAILED');
+  if ((command === 'skip' || command === 'redrive') && mended.length > 0 && roll % 5 !== 0) return mended;
+  if ((command === 'skip' || command === 'cancel') && needed.length > 0 && roll % 3 === 0) return needed;
   const suits = command === 'redrive' || command === 'discard' || (command === 'skip' && roll % 2 === 0);
   return suits && failed.length > 0 && roll % 7 !== 0 ? failed : all;
 }
 
 /** Mostly one that is alive; now and then an older one, one in disguise, or one that nobody ever gave. */
-function leaseRef(model: Model, { which, how, roll }: Draw): LeaseRef | undefined {
+function leaseRef(model: Model, { kind, which, how, roll }: Draw): LeaseRef | undefined {
   const all = [...model.tasks.values()];
   const running = all.filter(({ state }) => state === 'RUNNING');
-  const task = pick(running.length > 0 && roll % 5 !== 0 ? running : all, which);
+  // The failures of some change more than their own state.
+  const needed = kind === 'fail' ? running.filter((each) => isWaitedFor(model, each)) : [];
+  const alive = needed.length > 0 ? needed : running;
+  const task = pick(alive.length > 0 && roll % 5 !== 0 ? alive : all, which);
   if (task === undefined) return undefined;
   const last = task.leases.length - 1;
   const lease = roll % 6 === 1 ? (how % (last + 2)) - 1 : last;

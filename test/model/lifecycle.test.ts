@@ -8,15 +8,20 @@ import { type System, startSystem } from './system.ts';
 /** `MODEL_RUNS=1000` for a night; `TEST_SEED` brings a run back. */
 const runs = Number(process.env.MODEL_RUNS ?? 30);
 const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
-/** So that a run has something to be about from its first command on. */
-const beginning = (['open session', 'open session', 'submit', 'submit', 'submit', 'claim'] as const).map((kind, n) =>
-  one({ kind, which: n, how: n, roll: 2 }),
-);
+/** So that a run has something to be about from its first command on; two of the tasks depend on the first one. */
+const beginning = (
+  [
+    ...(['open session', 'open session', 'submit'] as const).map((kind) => ({ kind, roll: 2 })),
+    ...[10, 11].map((roll) => ({ kind: 'submit' as const, roll })),
+    ...(['submit', 'claim'] as const).map((kind) => ({ kind, roll: 2 })),
+  ] as const
+).map(({ kind, roll }, n) => one({ kind, which: n, how: n, roll }));
 /** Events, answers and races that no run of any size is without, or it would say too little. */
 const mustBeSeen = [
   ...['leased', 'started', 'succeeded', 'retry_scheduled', 'failed', 'released', 'cancelled', 'paused', 'redriven'],
   ...['claim: tasks', 'claim: nothing', 'accept: stale', 'fail: lease lost', 'fail: recorded PENDING'],
   ...['succeed: recorded SUCCEEDED', 'redrive: STATE_CONFLICT', 'race of two', 'race of three'],
+  ...['dependent: freed', 'dependent: cancelled', 'dependent: waits for more'],
 ];
 let system: System;
 

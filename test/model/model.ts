@@ -1,5 +1,6 @@
 import type { TaskState } from '../../server/domain/task-state.ts';
 import type { Action, Answer, Before, Deadline, LeaseRef } from './action.ts';
+import { isNeeded, isWaiting, meaningOf } from './dependencies.ts';
 import type { ModelTask } from './task-model.ts';
 import * as does from './task-model.ts';
 import { type ModelType, modelTypes } from './types.ts';
@@ -66,7 +67,8 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
       const { delayed, withInput } = action.redrive;
       const due = delayed ? undefined : model.clock;
       const { attemptsMax: attempts } = typeOf(task.type);
-      return does.obey(task, action.command, { due, attempts, deadlines: deadlinesAtFirst(task.type), withInput });
+      const again = { due, attempts, deadlines: deadlinesAtFirst(task.type), withInput, waits: isWaiting(task) };
+      return does.obey(task, action.command, again);
     }
     case 'hold up':
       model.heldUp.add(action.type);
@@ -116,10 +118,9 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
       return 'done';
     }
     case 'delete outlived':
-      for (const { name, aged, key } of model.tasks.values()) {
-        if (!aged) continue;
-        model.tasks.delete(name);
-        if (key !== undefined) model.keys.delete(key);
+      for (const task of [...model.tasks.values()].filter((each) => each.aged && !isNeeded(model, each))) {
+        model.tasks.delete(task.name);
+        if (task.key !== undefined) model.keys.delete(task.key);
       }
       return 'done';
   }
@@ -138,19 +139,30 @@ export function line(model: Model): ModelTask[] {
 }
 
 function submit(model: Model, action: Extract<Action, { kind: 'submit' }>): Answer {
-  const { name, key, type, priority, delayed } = action;
-  const request = JSON.stringify({ type, priority, delayed });
+  const { name, key, type, priority, delayed, dependencies } = action;
+  const request = JSON.stringify({ type, priority, delayed, dependencies });
   const earlier = key === undefined ? undefined : model.keys.get(key);
   if (earlier !== undefined) return earlier.request === request ? `existed ${earlier.task}` : 'IDEMPOTENCY_CONFLICT';
+  const links = dependencies.flatMap(({ on, policy }) => {
+    const task = model.tasks.get(on);
+    return task === undefined ? [] : [{ on, policy, meaning: meaningOf(task, policy) }];
+  });
+  if (links.length < dependencies.length) return 'FIELD_INVALID';
   if (key !== undefined) model.keys.set(key, { task: name, request });
   const { attemptsMax } = typeOf(type);
-  model.tasks.set(name, {
-    ...{ name, type, priority, attemptsMax, key, born: model.clock, state: 'PENDING', attempt: 0, crashes: 0 },
+  const isBlocked = links.some(({ meaning }) => meaning !== 'go on');
+  const atFirst = deadlinesAtFirst(type).filter((deadline) => deadline !== 'start' || !isBlocked);
+  const state = isBlocked ? 'BLOCKED' : 'PENDING';
+  const task: ModelTask = {
+    ...{ name, type, priority, attemptsMax, key, born: model.clock, state, attempt: 0, crashes: 0 },
     due: delayed ? undefined : model.clock,
-    deadlines: new Set(deadlinesAtFirst(type)),
+    deadlines: new Set(atFirst),
     ...{ passed: new Set(), leases: [], accepted: false, paused: false, discarded: false },
+    dependencies: links.map(({ on, policy, meaning }) => ({ on, policy, waits: meaning === 'wait' })),
     ...{ percent: null, checkpoint: null, aged: false, events: ['submitted'] },
-  });
+  };
+  model.tasks.set(name, task);
+  if (links.some(({ meaning }) => meaning === 'give up')) does.turn(task, 'CANCELLED', 'cancelled');
   return `inserted ${name}`;
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { DstcError } from '../../server/domain/errors.ts';
 import { type Fence, parseSessionId } from '../../server/domain/ids.ts';
 import type { Settlement } from '../../server/engine/report.ts';
 import type { Submission } from '../../server/engine/submit.ts';
@@ -36,7 +37,7 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
   const { engine, database } = node;
   switch (action.kind) {
     case 'submit': {
-      const made = await engine.submit(submission(action));
+      const made = await submit(system, node, action);
       if (made.kind === 'existed') return () => `existed ${tasks.name(made.id)}`;
       tasks.add(action.name, made.inserted.id);
       return () => `inserted ${action.name}`;
@@ -157,6 +158,30 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
 }
 
 const input = { data: Buffer.of(1), contentType: 'text/plain' };
+
+/** Tasks that depend on others go another way. */
+async function submit({ tasks }: System, { engine }: Node, action: Extract<Action, { kind: 'submit' }>) {
+  const plain = submission(action);
+  if (action.dependencies.length === 0) return engine.submit(plain);
+  const dependencies = action.dependencies.map(({ on, policy }) => ({ taskId: tasks.id(on), policy }));
+  const [made] = await engine.submitLinked([{ ...plain, dependencies }], {
+    mayRead: () => true,
+    mayReadPayload: () => true,
+  });
+  if (made === undefined) throw new Error('a request was not answered');
+  if (made instanceof DstcError) throw made;
+  return made;
+}
+
+/** Until all that depends on what has ended has heard of it. */
+export async function tellDependents({ nodes, sql }: System): Promise<void> {
+  for (;;) {
+    const ended = await sql`SELECT FROM task WHERE has_dependents AND finished_time IS NOT NULL LIMIT 1`;
+    if (ended.length === 0) return;
+    const turns = await Promise.allSettled(nodes.map(({ engine }) => engine.dependents.moveOn()));
+    for (const turn of turns) if (turn.status === 'rejected' && !isConflict(turn.reason)) throw turn.reason;
+  }
+}
 
 function submission({ type, priority, delayed, key }: Extract<Action, { kind: 'submit' }>): Submission {
   return {

@@ -92,8 +92,16 @@ export async function startSystem(): Promise<System> {
     names: { task: tasks.name, session: sessions.name },
     async clear() {
       for (const part of [tasks, sessions, secrets, fences]) part.clear();
-      for (const table of ['task', 'task_event', 'system_event', 'worker_session', 'idempotency_key', 'task_gate'])
-        await sql`DELETE FROM ${sql(table)}`;
+      const tables = [
+        'task',
+        'task_dependency',
+        'task_event',
+        'system_event',
+        'worker_session',
+        'idempotency_key',
+        'task_gate',
+      ];
+      for (const table of tables) await sql`DELETE FROM ${sql(table)}`;
       // A fatal failure would open the circuit of its type for longer than a run takes.
       await sql`INSERT INTO task_gate (namespace, type, circuit) SELECT namespace, name, 'FORCED_CLOSED' FROM task_type`;
     },

@@ -1,6 +1,7 @@
 import type { ControlCommand } from '../../server/domain/control.ts';
 import type { TaskState } from '../../server/domain/task-state.ts';
 import type { Deadline, Failure } from './action.ts';
+import type { ModelDependency } from './dependencies.ts';
 
 /** One task as the model has it. */
 export interface ModelTask {
@@ -28,6 +29,8 @@ export interface ModelTask {
   checkpoint: number | null;
   /** Ended longer ago than it is kept. */
   aged: boolean;
+  /** In the order of its submission. */
+  readonly dependencies: readonly ModelDependency[];
   readonly events: string[];
 }
 
@@ -116,7 +119,7 @@ export function obey(task: ModelTask, command: ControlCommand, again: Beginning)
       return 'done';
     case 'skip':
       if (task.state === 'SKIPPED') return 'done';
-      if (!isDeadLetter(task) && !isWaiting(task)) return 'STATE_CONFLICT';
+      if (!isDeadLetter(task) && !hasNotBegun(task)) return 'STATE_CONFLICT';
       turn(task, 'SKIPPED', 'skipped');
       return 'done';
     case 'discard':
@@ -133,7 +136,9 @@ export function obey(task: ModelTask, command: ControlCommand, again: Beginning)
       task.aged = false;
       if (again.withInput) task.checkpoint = null;
       for (const deadline of again.deadlines) task.deadlines.add(deadline);
-      turn(task, 'PENDING', 'redriven');
+      // That one begins when it is blocked no more.
+      if (again.waits) dropDeadline(task, 'start');
+      turn(task, again.waits ? 'BLOCKED' : 'PENDING', 'redriven');
       return 'done';
   }
 }
@@ -144,9 +149,11 @@ interface Beginning {
   readonly attempts: number;
   readonly deadlines: readonly Deadline[];
   readonly withInput: boolean;
+  /** Whether it still waits for others. */
+  readonly waits: boolean;
 }
 
-function isWaiting(task: ModelTask): boolean {
+function hasNotBegun(task: ModelTask): boolean {
   return task.state === 'PENDING' || task.state === 'BLOCKED';
 }
 

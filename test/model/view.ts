@@ -26,6 +26,7 @@ export interface TaskView {
   readonly percent: number | null;
   readonly checkpoint: number | null;
   readonly aged: boolean;
+  readonly dependencies: readonly string[];
   readonly events: readonly string[];
 }
 
@@ -46,6 +47,7 @@ export function viewOfModel(model: Model): View {
         .map((deadline) => (task.passed.has(deadline) ? `${deadline}, passed` : deadline)),
       leases: task.leases.map(({ session, settled }) => leaseText(session, settled)),
       ...{ percent: task.percent, checkpoint: task.checkpoint, aged: task.aged, events: [...task.events] },
+      dependencies: task.dependencies.map(({ on, policy, waits }) => dependencyText(on, policy, waits)),
     };
   }
   const sessions: Record<string, 'alive' | 'expired'> = {};
@@ -67,6 +69,7 @@ interface Row {
   readonly percent: number | null;
   readonly checkpoint: Uint8Array | null;
   readonly aged: boolean;
+  readonly dependencies: readonly { readonly on: string; readonly policy: string; readonly waits: boolean }[] | null;
   readonly events: readonly EventRow[];
 }
 
@@ -86,7 +89,9 @@ export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<V
           'run', run_deadline <= now(), 'total', total_deadline <= now(), 'cancel', cancel_deadline <= now()) AS deadlines,
         progress_percent AS percent, checkpoint, COALESCE(finished_time < now() - interval '1 hour', false) AS aged,
         (SELECT jsonb_agg(jsonb_build_object('kind', kind, 'lease', lease_id, 'session', session_id, 'by', actor)
-          ORDER BY sequence) FROM task_event WHERE task_id = task.id) AS events
+          ORDER BY sequence) FROM task_event WHERE task_id = task.id) AS events,
+        (SELECT jsonb_agg(jsonb_build_object('on', depends_on, 'policy', policy, 'waits', waits) ORDER BY position)
+          FROM task_dependency WHERE task_id = task.id) AS dependencies
       FROM task`,
     sql<{ id: string }[]>`
       SELECT id FROM task WHERE state = 'PENDING' AND paused_time IS NULL AND available_time <= now()
@@ -118,6 +123,9 @@ function taskView(row: Row, names: Names): TaskView {
           .map((deadline) => (row.deadlines[deadline] ? `${deadline}, passed` : deadline)),
     leases: given.map(({ lease, session }) => leaseText(names.session(session ?? ''), isSettled(lease))),
     ...{ percent: row.percent, checkpoint: row.checkpoint?.[0] ?? null, aged: row.aged },
+    dependencies: (row.dependencies ?? []).map(({ on, policy, waits }) =>
+      dependencyText(names.task(on), policy, waits),
+    ),
     events: row.events.map(({ kind }) => kind),
   };
 }
@@ -126,4 +134,8 @@ const endsLeases = new Set(['succeeded', 'retry_scheduled', 'failed', 'released'
 
 function leaseText(session: string, settled: boolean): string {
   return settled ? `${session}, settled` : session;
+}
+
+function dependencyText(on: string, policy: string, waits: boolean): string {
+  return `${waits ? 'waits' : 'waited'} for ${on}, or else ${policy}`;
 }
