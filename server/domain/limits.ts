@@ -71,6 +71,19 @@ export const limits = {
   /** Items waiting for a group commit before callers are turned away. */
   groupCommitQueueMax: 20_000,
   claimBatchMax: 500,
+  /** Events that come in with one call. */
+  eventBatchMax: 100,
+  /** JSON of an event that expressions look into, and its levels; of what is larger or deeper they see no data. */
+  eventDataBytesMax: 512 * 1024,
+  eventDataDepthMax: 100,
+  eventRulesMax: 1_000,
+  /** Of one expression, as text, and of all of a rule together: reading one takes time by a power of its length. */
+  expressionCharactersMax: 1_000,
+  ruleExpressionCharactersMax: 4_000,
+  expressionDepthMax: 20,
+  ruleTemplateCharactersMax: 64 * 1024,
+  /** What the expressions of one rule may cost with one event; some 10 ns each. */
+  expressionUnitsMax: 5_000_000,
   /** Tasks of a type that its status counts. */
   statusCountMax: 10_000,
 

@@ -22,6 +22,13 @@ const transport = [
 const messaging = [/^@nats-io\//, /^nats$/];
 
 const parts: readonly Part[] = [
+  // Expressions are CEL, and nothing else needs to know.
+  {
+    folder: 'server/domain/expression/',
+    files: ['server/domain/'],
+    packages: [/^@bufbuild\/cel$/],
+    readsNoClock: true,
+  },
   { folder: 'server/domain/', files: ['server/domain/'], packages: [], readsNoClock: true },
   {
     folder: 'server/store/',
