@@ -2,6 +2,6 @@ import { defineConfig } from 'drizzle-kit';
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: ['./server/store/schema.ts', './server/store/event-schema.ts'],
+  schema: ['./server/store/schema.ts', './server/store/event-schema.ts', './server/store/event-rule-table.ts'],
   out: './server/store/migrations',
 });

@@ -1,3 +1,4 @@
+import { EventRuleService } from '@dstc/contract/dstc/v1/event_rule_service_pb';
 import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
@@ -16,12 +17,15 @@ import { startGrpcDoor } from './doors/grpc.ts';
 import { startHttpDoor } from './doors/http.ts';
 import { mountServices } from './doors/pipeline.ts';
 import { service } from './doors/service.ts';
+import { eventRuleService } from './doors/services/event-rule-service.ts';
 import { eventService } from './doors/services/event-service.ts';
 import { namespaceService } from './doors/services/namespace-service.ts';
+import { createEventIntake, publishEvents } from './doors/services/publish-events.ts';
 import { taskService } from './doors/services/task-service.ts';
 import { taskTypeService } from './doors/services/task-type-service.ts';
 import { workerService } from './doors/services/worker-service.ts';
 import { openTls, type Tls } from './doors/tls.ts';
+import { createReportByEvent } from './doors/worker/report-event.ts';
 import { createWorkerReports } from './doors/worker/reports.ts';
 import { startEngine } from './engine/engine.ts';
 import { createLimiter } from './events/limiter.ts';
@@ -65,14 +69,25 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   const tail = createTail({ database, written: engine.wake.eventsWritten, log });
   const subscribers = createSubscribers();
   const history = createLimiter(limits.historyReadsMax);
+  const reportByEvent = createReportByEvent({ sessions: engine.sessions, reports });
+  const intake = createEventIntake({ fireEvent: engine.fireEvent, reportByEvent, payloadBytesMax, log });
   const services = mountServices({ log }, [
     service(TaskService, taskService({ ...engine, database, log })),
     service(TaskTypeService, taskTypeService({ ...engine, database })),
     service(NamespaceService, namespaceService({ ...engine, database })),
-    service(
-      EventService,
-      eventService({ database, tail, history, subscribers, cell: config.cell, historyDays, draining: draining.signal }),
-    ),
+    service(EventRuleService, eventRuleService({ ...engine, database, payloadBytesMax })),
+    service(EventService, {
+      ...eventService({
+        database,
+        tail,
+        history,
+        subscribers,
+        cell: config.cell,
+        historyDays,
+        draining: draining.signal,
+      }),
+      ...publishEvents(intake),
+    }),
     service(
       WorkerService,
       workerService({ engine, database, callers, reports, log, leaseMs, payloadBytesMax, draining: draining.signal }),
@@ -92,7 +107,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     doors.push(grpc);
     const http = await startHttpDoor(
       { ...deps, metrics: createMetrics(engine, events, subscribers) },
-      { ...doorOptions, address: config.httpAddress, corsOrigins: config.corsOrigins },
+      { ...doorOptions, address: config.httpAddress, events: intake, corsOrigins: config.corsOrigins },
     );
     doors.push(http);
     return {

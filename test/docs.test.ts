@@ -169,18 +169,28 @@ describe.skipIf(process.env.CI === undefined && tools?.code !== 0)(
     });
     afterAll(() => coordinator.stop());
 
-    it('in http-json.md work one after the other', { timeout: 60_000 }, async () => {
+    /** Runs the commands of a page and answers with what they print. */
+    async function run(page: string): Promise<string> {
       const [operator, producer, worker] = await Promise.all(
         (['operator', 'producer', 'worker'] as const).map((client) => coordinator.token(client)),
       );
       const own = { URL: coordinator.httpUrl, OPERATOR: operator, PRODUCER: producer, WORKER: worker };
-      const script = blocksOf(read('docs/http-json.md'), 'bash').join('\n');
+      const script = blocksOf(read(page), 'bash').join('\n');
       const { code: status, text } = await runProgram('bash', ['-euo', 'pipefail', '-c', script], {
         ...process.env,
         ...own,
       });
       expect({ status, text }).toMatchObject({ status: 0 });
-      expect(text).toMatch(/TASK_STATE_PENDING.*TASK_EVENT_KIND_SUCCEEDED worker@/s);
+      return text;
+    }
+
+    it('in http-json.md work one after the other', { timeout: 60_000 }, async () => {
+      expect(await run('docs/http-json.md')).toMatch(/TASK_STATE_PENDING.*TASK_EVENT_KIND_SUCCEEDED worker@/s);
+    });
+
+    it('in events-in.md work one after the other', { timeout: 60_000 }, async () => {
+      // Each of them says whether it came out as the page says.
+      expect((await run('docs/events-in.md')).match(/^true$/gm)).toHaveLength(8);
     });
 
     it('in operations.md find the metrics that a node has, and no other', async () => {

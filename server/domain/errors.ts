@@ -29,6 +29,8 @@ export const codeOfReason = {
   CALL_CANCELLED: 'CANCELLED',
   UNIMPLEMENTED: 'UNIMPLEMENTED',
   QUEUE_FULL: 'RESOURCE_EXHAUSTED',
+  EVENT_RULE_NOT_FOUND: 'NOT_FOUND',
+  EVENT_RULE_FAILED: 'INVALID_ARGUMENT',
 } as const;
 
 export type ErrorReason = keyof typeof codeOfReason;
@@ -84,5 +86,12 @@ export function taskNotFound(id: string): DstcError {
 export function taskTypeNotFound(name: string): DstcError {
   return new DstcError('TASK_TYPE_NOT_FOUND', `there is no task type ${name}; an operator can apply it`, {
     metadata: { task_type: name },
+  });
+}
+
+/** A rule whose task type one may not see and one that does not exist get the same answer. */
+export function eventRuleNotFound(name: string): DstcError {
+  return new DstcError('EVENT_RULE_NOT_FOUND', `there is no event rule ${name} that you may see`, {
+    metadata: { event_rule: name },
   });
 }

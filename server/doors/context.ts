@@ -9,7 +9,10 @@ const traceParentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
 /** The caller's `traceparent` (W3C Trace Context), which both doors set; one that is malformed counts as none. */
 export function traceParentOf(context: HandlerContext): string | undefined {
-  const text = context.values.get(traceParentKey);
+  return validTraceParent(context.values.get(traceParentKey));
+}
+
+export function validTraceParent(text: string | undefined): string | undefined {
   return text !== undefined && traceParentPattern.test(text) ? text : undefined;
 }
 

@@ -55,12 +55,20 @@ export const reasonProto = {
   UNIMPLEMENTED: ReasonProto.UNIMPLEMENTED,
   QUEUE_FULL: ReasonProto.QUEUE_FULL,
   WORKER_DRAINED: ReasonProto.WORKER_DRAINED,
+  EVENT_RULE_NOT_FOUND: ReasonProto.EVENT_RULE_NOT_FOUND,
+  EVENT_RULE_FAILED: ReasonProto.EVENT_RULE_FAILED,
 } as const satisfies Record<ErrorReason, ReasonProto>;
 
 /** Fails to compile when the contract has a reason that the domain lacks. */
 type MissingReason = Exclude<keyof typeof ReasonProto, ErrorReason | 'UNSPECIFIED'>;
 const missingReason: [MissingReason] extends [never] ? true : MissingReason = true;
 void missingReason;
+
+/** The reason that the contract calls so; undefined for one that is none. */
+export function reasonOf(reason: ReasonProto | undefined): ErrorReason | undefined {
+  const found = Object.entries(reasonProto).find(([, proto]) => proto === reason);
+  return found?.[0] as ErrorReason | undefined;
+}
 
 export interface ErrorDeps {
   readonly log: Logger;

@@ -14,6 +14,7 @@ type Page = (request: IncomingMessage, response: ServerResponse) => Promise<void
 const about = `DSTC, a coordinator for tasks that many teams and languages share.
 
 RPCs:    POST /dstc.v1.TaskService/SubmitTask and so on, as JSON, Connect or gRPC-Web; the header authorization: Bearer <token>
+Events:  POST /v1/events/<namespace>, CloudEvents in structured, binary or batched mode, with the same header
 Health:  GET /healthz, GET /readyz
 Metrics: GET /metrics, for callers with the permission operate
 The contract is in proto/dstc/v1, the documentation in README.md and docs/ of the repository.

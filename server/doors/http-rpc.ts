@@ -14,7 +14,8 @@ import { authenticate } from './bearer.ts';
 import { callerKey, traceParentKey } from './context.ts';
 import { parseConnectTimeout, parseGrpcTimeout, streamDeadlineMs, unaryDeadlineMs, untilAborted } from './deadline.ts';
 import type { DoorLimits } from './door-limits.ts';
-import { connectErrorOf, deadlineExceeded, type ErrorDeps, toConnectError, toDstcError } from './errors.ts';
+import { type ErrorDeps, toConnectError, toDstcError } from './errors.ts';
+import { beforeDeadline } from './http-body.ts';
 import { completeErrors } from './http-complete.ts';
 import { sendError } from './http-error.ts';
 import { endUnreadRequest, sendResponse } from './http-response.ts';
@@ -157,37 +158,6 @@ function readUniversal(
     return universalRequestFromNodeRequest(request, response, undefined, values);
   } catch (cause) {
     throw new DstcError('FIELD_INVALID', 'the request has no usable host or path', { cause });
-  }
-}
-
-/** The body, or DEADLINE_EXCEEDED if it has not ended in time. */
-async function* beforeDeadline(
-  body: AsyncIterable<Uint8Array>,
-  request: IncomingMessage,
-  ms: number,
-): AsyncGenerator<Uint8Array> {
-  const late = connectErrorOf(deadlineExceeded());
-  let expired = false;
-  const chunks = body[Symbol.asyncIterator]();
-  let expire: (() => void) | undefined;
-  const timer = setTimeout(() => {
-    expired = true;
-    expire?.();
-  }, ms);
-  try {
-    while (!expired) {
-      // One promise for each chunk: a lasting one would collect a reaction for each.
-      const chunk = await new Promise<IteratorResult<Uint8Array>>((resolve, reject) => {
-        expire = () => reject(late);
-        chunks.next().then(resolve, reject);
-      });
-      if (chunk.done === true) return;
-      yield chunk.value;
-    }
-    throw late;
-  } finally {
-    clearTimeout(timer);
-    if (!request.complete) request.pause();
   }
 }
 

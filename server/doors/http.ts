@@ -14,9 +14,11 @@ import { type Door, type DoorDeps, isAddressInfo, listenError, parseAddress } fr
 import type { DoorLimits } from './door-limits.ts';
 import { allowOrigins } from './http-cors.ts';
 import { sendErrorToSocket } from './http-error.ts';
+import { createHttpEvents } from './http-events.ts';
 import { createHttpPages } from './http-pages.ts';
 import { endUnreadRequest } from './http-response.ts';
 import { createHttpRpcHandler } from './http-rpc.ts';
+import type { EventIntake } from './services/publish-events.ts';
 import type { Tls } from './tls.ts';
 
 export interface HttpDoorOptions {
@@ -25,6 +27,8 @@ export interface HttpDoorOptions {
   readonly services: readonly ServiceImplSpec[];
   readonly limits: DoorLimits;
   readonly tls?: Tls | undefined;
+  /** What takes CloudEvents; without it there is no place for them. */
+  readonly events?: EventIntake | undefined;
   /** Such as `https://console.example.com`. Default: none. */
   readonly corsOrigins?: readonly string[];
 }
@@ -42,6 +46,7 @@ export async function startHttpDoor(
   const stopping = new AbortController();
   const rpcDeps = { log: deps.log, callers: deps.callers, limits, stopped: stopping.signal };
   const handleRpc = createHttpRpcHandler(rpcDeps, options.services);
+  const handleEvents = options.events && createHttpEvents(rpcDeps, options.events);
   const handlePage = createHttpPages(deps);
   const origins = new Set(options.corsOrigins ?? []);
 
@@ -53,6 +58,7 @@ export async function startHttpDoor(
     response.on('error', () => undefined);
     if (allowOrigins(origins, request, response)) return;
     if (handleRpc(request, response)) return;
+    if (handleEvents?.(request, response)) return;
     endUnreadRequest(request, response);
     void handlePage(request, response);
   });

@@ -1,5 +1,9 @@
 import { type DescMethod, getOption } from '@bufbuild/protobuf';
-import { Permission as PermissionProto, permission as permissionOption } from '@dstc/contract/dstc/v1/permission_pb';
+import {
+  or_permission as orPermissionOption,
+  Permission as PermissionProto,
+  permission as permissionOption,
+} from '@dstc/contract/dstc/v1/permission_pb';
 import type { Permission } from '../auth/permission.ts';
 
 const permissionOfProto = {
@@ -16,9 +20,13 @@ const permissionOfProto = {
   [PermissionProto.OPERATE]: 'operate',
 } as const satisfies Record<PermissionProto, Permission | undefined>;
 
-/** The permission that the contract names for an RPC. An RPC without one would be open to everybody, so it is a fault. */
-export function permissionOf(method: DescMethod): Permission {
+/**
+ * The permissions that the contract names for an RPC, any of which opens it. An RPC without one would be open to everybody,
+ * so it is a fault.
+ */
+export function permissionsOf(method: DescMethod): readonly [Permission, ...Permission[]] {
   const permission = permissionOfProto[getOption(method, permissionOption)];
   if (permission === undefined) throw new Error(`${method.parent.typeName}.${method.name} has no permission option`);
-  return permission;
+  const other = permissionOfProto[getOption(method, orPermissionOption)];
+  return other === undefined ? [permission] : [permission, other];
 }

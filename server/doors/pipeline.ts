@@ -5,7 +5,7 @@ import type { Permission } from '../auth/permission.ts';
 import { callerOf } from './context.ts';
 import { untilAborted } from './deadline.ts';
 import { type ErrorDeps, toConnectError } from './errors.ts';
-import { permissionOf } from './permission-option.ts';
+import { permissionsOf } from './permission-option.ts';
 import { validateMessage, warmUpValidation } from './validate.ts';
 
 /**
@@ -21,7 +21,7 @@ export function mountServices(deps: ErrorDeps, services: readonly ServiceImplSpe
 
 function mountMethod(deps: ErrorDeps, spec: MethodImplSpec): MethodImplSpec {
   const { method } = spec;
-  const permission = permissionOf(method);
+  const permissions = permissionsOf(method);
   const rpc = `${method.parent.typeName}/${method.name}`;
   const fail = (error: unknown) => toConnectError(deps, error, { rpc });
   warmUpValidation(method.input, create(method.input));
@@ -32,7 +32,7 @@ function mountMethod(deps: ErrorDeps, spec: MethodImplSpec): MethodImplSpec {
         ...spec,
         async impl(request: Message, context: HandlerContext) {
           try {
-            admit(context, permission, request);
+            admit(context, permissions, request);
             validateMessage(method.input, request);
             return await untilAborted(context.signal, () => spec.impl(request, context));
           } catch (error) {
@@ -45,7 +45,7 @@ function mountMethod(deps: ErrorDeps, spec: MethodImplSpec): MethodImplSpec {
         ...spec,
         async *impl(request: Message, context: HandlerContext) {
           try {
-            admit(context, permission, request);
+            admit(context, permissions, request);
             validateMessage(method.input, request);
             yield* spec.impl(request, context);
           } catch (error) {
@@ -58,7 +58,7 @@ function mountMethod(deps: ErrorDeps, spec: MethodImplSpec): MethodImplSpec {
         ...spec,
         async impl(requests: AsyncIterable<Message>, context: HandlerContext) {
           try {
-            admit(context, permission);
+            admit(context, permissions);
             return await spec.impl(validated(method.input, requests), context);
           } catch (error) {
             throw fail(error);
@@ -70,7 +70,7 @@ function mountMethod(deps: ErrorDeps, spec: MethodImplSpec): MethodImplSpec {
         ...spec,
         async *impl(requests: AsyncIterable<Message>, context: HandlerContext) {
           try {
-            admit(context, permission);
+            admit(context, permissions);
             yield* spec.impl(validated(method.input, requests), context);
           } catch (error) {
             throw fail(error);
@@ -90,11 +90,12 @@ async function* validated<Request extends Message>(
   }
 }
 
-/** Refuses callers that hold the permission on nothing; on which task types they hold it is the handler's question. */
-function admit(context: HandlerContext, permission: Permission, request?: Message): void {
+/** Refuses callers that hold the permissions on nothing; on which task types they hold them is the handler's question. */
+function admit(context: HandlerContext, permissions: readonly [Permission, ...Permission[]], request?: Message): void {
   const namespace = request === undefined ? undefined : namespaceOf(request);
-  if (!callerOf(context).holdsAnywhere(permission, namespace)) {
-    throw permissionMissing(permission, namespace ?? 'any namespace');
+  const caller = callerOf(context);
+  if (!permissions.some((permission) => caller.holdsAnywhere(permission, namespace))) {
+    throw permissionMissing(permissions[0], namespace ?? 'any namespace');
   }
 }
 

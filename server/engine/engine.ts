@@ -8,6 +8,8 @@ import { createDelivery } from './delivery.ts';
 import { createDependents, type Dependents } from './dependents.ts';
 import { createDispatch, type Dispatch } from './dispatch.ts';
 import { createDrain, type Drain } from './drain.ts';
+import { createEventRules, type EventRules } from './event-rules.ts';
+import { createFireEvent, type FireEvent } from './fire-event.ts';
 import { createGates, type Gates } from './gates.ts';
 import { createPolicyRecord, type PolicyRecord } from './policy-record.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
@@ -46,6 +48,8 @@ export interface Engine {
   readonly dependents: Dependents;
   readonly controlMany: ControlMany;
   readonly drain: Drain;
+  readonly eventRules: EventRules;
+  readonly fireEvent: FireEvent;
   readonly watch: Watch;
   readonly dispatch: Dispatch;
   readonly sessions: Sessions;
@@ -106,17 +110,21 @@ export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<E
     node,
     leaseMs,
   });
+  const submit = createSubmit({ database, types, queueLimits, wake, payloadBytesMax });
+  const eventRules = createEventRules({ database, types });
   return {
     wake,
     types,
     gates: createGates({ database, wake, log }),
     circuits,
-    submit: createSubmit({ database, types, queueLimits, wake, payloadBytesMax }),
+    submit,
     control: createControl({ database, types, wake, payloadBytesMax }),
     submitLinked: createSubmitLinked({ database, types, queueLimits, wake, payloadBytesMax }),
     dependents: createDependents({ database, wake, log }),
     controlMany: createControlMany({ database, wake }),
     drain: createDrain({ database, wake }),
+    eventRules,
+    fireEvent: createFireEvent({ eventRules, submit }),
     watch: createWatch({ database, wake, log }),
     dispatch,
     sessions,

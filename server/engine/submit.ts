@@ -20,6 +20,8 @@ export interface IdempotencyKey {
   readonly key: string;
   /** What makes two inputs the same one. */
   readonly inputIdentity: Uint8Array;
+  /** Set when that alone, and who asks, makes two requests the same one: what else they ask for may have changed meanwhile. */
+  readonly isWhole?: boolean;
 }
 
 /** A task as its producer asks for it; what is undefined comes from the type. */
@@ -144,7 +146,10 @@ function newTask(submission: Submission, type: TaskTypeRow): NewTask {
 }
 
 /** What makes two requests the same one: everything that was asked for, and who asked. */
-function requestHash(submission: Submission, { inputIdentity }: IdempotencyKey): Uint8Array {
+function requestHash(submission: Submission, { inputIdentity, isWhole }: IdempotencyKey): Uint8Array {
+  if (isWhole === true) {
+    return createHash('sha256').update(submission.creator).update('\0').update(inputIdentity).digest();
+  }
   const { input, labels, idempotency: _, traceParent: __, ...rest } = submission;
   const sortedLabels = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')

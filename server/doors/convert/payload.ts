@@ -44,7 +44,7 @@ export function toPayload(payload: Payload, wantsJson: boolean): PayloadMessage 
     return create(PayloadSchema, { value: { case: 'data', value: data }, contentType });
   }
   try {
-    const json = parseFinite(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString());
+    const json = parseFiniteJson(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString());
     return create(PayloadSchema, { value: { case: 'json', value: fromJson(ValueSchema, json) }, contentType });
   } catch {
     // Said to be JSON by who sent it, and is not, or is more than a Value holds: it goes back as it came.
@@ -53,7 +53,7 @@ export function toPayload(payload: Payload, wantsJson: boolean): PayloadMessage 
 }
 
 /** JSON has larger numbers than a double, which would come out as infinite. A reviver is slow, so only where it may happen. */
-function parseFinite(text: string): JsonValue {
+export function parseFiniteJson(text: string): JsonValue {
   if (!/\d[eE]|\d{300}/.test(text)) return JSON.parse(text) as JsonValue;
   return JSON.parse(text, (_, value: unknown) => {
     if (typeof value === 'number' && !Number.isFinite(value)) throw new RangeError('the number is too large');

@@ -42,7 +42,7 @@ export interface EventServiceDeps {
 
 type Answer = MessageInitShape<typeof SubscribeEventsResponseSchema>;
 
-export function eventService(deps: EventServiceDeps): ServiceImpl<typeof EventService> {
+export function eventService(deps: EventServiceDeps): Pick<ServiceImpl<typeof EventService>, 'subscribeEvents'> {
   const toSubscribed = createConversion(deps.cell);
 
   return {

@@ -1,11 +1,11 @@
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type { ReportTasksRequest, SessionRef, WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
-import { DstcError, fieldInvalid } from '../../domain/errors.ts';
-import { type Fence, type LeaseId, parseSessionId } from '../../domain/ids.ts';
+import { DstcError } from '../../domain/errors.ts';
+import { parseSessionId } from '../../domain/ids.ts';
 import { limits } from '../../domain/limits.ts';
 import type { SessionSecret } from '../../engine/sessions.ts';
 import type { Database } from '../../store/database.ts';
-import { type DrainNotice, selectSession, selectSessions } from '../../store/sessions.ts';
+import { selectSession, selectSessions } from '../../store/sessions.ts';
 import { selectTick } from '../../store/tick.ts';
 import { callerOf } from '../context.ts';
 import { fenceOf, toAssignment, toCancel, toReconciled, toStop } from '../convert/lease.ts';
@@ -15,6 +15,7 @@ import { optionalMs, toDuration } from '../convert/time.ts';
 import { toWorkerSession } from '../convert/worker-session.ts';
 import { dependencyResults } from '../worker/dependency-results.ts';
 import { leaseOnce } from '../worker/lease-once.ts';
+import { holding, provenSession } from '../worker/proven-session.ts';
 import type { ReportSource } from '../worker/reports.ts';
 import { type WorkDeps, work } from '../worker/work.ts';
 
@@ -26,28 +27,10 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
   const { sessions } = deps.engine;
   const leaseDuration = toDuration(deps.leaseMs);
 
-  /** Renews the session of a unary call and answers with who reports, and what an operator has said who drains it. */
-  async function proven(
+  const proven = (
     request: { readonly namespace: string; readonly session?: SessionRef | undefined },
     context: HandlerContext,
-  ): Promise<{ readonly source: Omit<ReportSource, 'lease' | 'holds'>; readonly drain: DrainNotice | undefined }> {
-    const { session } = request;
-    if (session === undefined) throw fieldInvalid('session', 'is required');
-    const caller = callerOf(context);
-    const namespace = namespaceOf(request);
-    const sessionId = parseSessionId(session.sessionId);
-    const { actor } = caller.principal;
-    const drain = await sessions.prove({ namespace, actor }, { sessionId, secret: session.resumeSecret });
-    const source: Omit<ReportSource, 'lease' | 'holds'> = {
-      sessionId,
-      namespace,
-      actor,
-      may: (type) => caller.may('work', namespace, type),
-      accept: () => false,
-      write: (write) => write(),
-    };
-    return { source, drain };
-  }
+  ) => provenSession(sessions, request, callerOf(context));
 
   return {
     work: (requests, context) => work(deps, requests, context),
@@ -93,10 +76,7 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
 
     async reportTasks(request, context) {
       const { source } = await proven(request, context);
-      const leases = await sessions.leasesOf(source.sessionId);
-      const lease = (leaseId: LeaseId) => leases.get(leaseId);
-      const holds = ({ leaseId }: Fence) => leases.has(leaseId);
-      return { settlements: await Promise.all(settlementsOf(deps, { ...source, lease, holds }, request)) };
+      return { settlements: await Promise.all(settlementsOf(deps, await holding(sessions, source), request)) };
     },
 
     async extendLeases(request, context) {

@@ -208,6 +208,20 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_WORKER_DRAINED = 26;
    */
   WORKER_DRAINED = 26,
+
+  /**
+   * NOT_FOUND. No such event rule, or none that the caller may see.
+   *
+   * @generated from enum value: ERROR_REASON_EVENT_RULE_NOT_FOUND = 27;
+   */
+  EVENT_RULE_NOT_FOUND = 27,
+
+  /**
+   * INVALID_ARGUMENT. An expression of an event rule cannot be evaluated with the event.
+   *
+   * @generated from enum value: ERROR_REASON_EVENT_RULE_FAILED = 28;
+   */
+  EVENT_RULE_FAILED = 28,
 }
 
 /**

@@ -2,13 +2,14 @@
 // @generated from file dstc/v1/event_service.proto (package dstc.v1, syntax proto3)
 /* eslint-disable */
 
-// What becomes known of everything that changes.
+// What becomes known of everything that changes, and what others make known to the coordinator.
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { LabelSelector } from "./task_filter_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Event } from "./event_pb.js";
+import type { CloudEvent, PublishedEvent, PublishEventResult } from "./cloud_event_pb.js";
 
 /**
  * Describes the file dstc/v1/event_service.proto.
@@ -176,7 +177,101 @@ export declare type SubscribeEventsResponse = Message<"dstc.v1.SubscribeEventsRe
 export declare const SubscribeEventsResponseSchema: GenMessage<SubscribeEventsResponse>;
 
 /**
- * Hands out events. The errors that every RPC may answer are listed at TaskService.
+ * An event that happened elsewhere.
+ *
+ * @generated from message dstc.v1.PublishEventRequest
+ */
+export declare type PublishEventRequest = Message<"dstc.v1.PublishEventRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * What happened.
+   *
+   * @generated from field: dstc.v1.CloudEvent event = 2;
+   */
+  event?: CloudEvent | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.PublishEventRequest.
+ * Use `create(PublishEventRequestSchema)` to create a new message.
+ */
+export declare const PublishEventRequestSchema: GenMessage<PublishEventRequest>;
+
+/**
+ * What became of it.
+ *
+ * @generated from message dstc.v1.PublishEventResponse
+ */
+export declare type PublishEventResponse = Message<"dstc.v1.PublishEventResponse"> & {
+  /**
+   * What it led to.
+   *
+   * @generated from field: dstc.v1.PublishedEvent event = 1;
+   */
+  event?: PublishedEvent | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.PublishEventResponse.
+ * Use `create(PublishEventResponseSchema)` to create a new message.
+ */
+export declare const PublishEventResponseSchema: GenMessage<PublishEventResponse>;
+
+/**
+ * Events that happened elsewhere.
+ *
+ * @generated from message dstc.v1.PublishEventsRequest
+ */
+export declare type PublishEventsRequest = Message<"dstc.v1.PublishEventsRequest"> & {
+  /**
+   * The tenant; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * 1 to 100. A rule that one of them breaks fails that one alone.
+   *
+   * @generated from field: repeated dstc.v1.CloudEvent events = 2;
+   */
+  events: CloudEvent[];
+};
+
+/**
+ * Describes the message dstc.v1.PublishEventsRequest.
+ * Use `create(PublishEventsRequestSchema)` to create a new message.
+ */
+export declare const PublishEventsRequestSchema: GenMessage<PublishEventsRequest>;
+
+/**
+ * What became of them.
+ *
+ * @generated from message dstc.v1.PublishEventsResponse
+ */
+export declare type PublishEventsResponse = Message<"dstc.v1.PublishEventsResponse"> & {
+  /**
+   * One for each event, in their order.
+   *
+   * @generated from field: repeated dstc.v1.PublishEventResult results = 1;
+   */
+  results: PublishEventResult[];
+};
+
+/**
+ * Describes the message dstc.v1.PublishEventsResponse.
+ * Use `create(PublishEventsResponseSchema)` to create a new message.
+ */
+export declare const PublishEventsResponseSchema: GenMessage<PublishEventsResponse>;
+
+/**
+ * Hands out events, and takes them in. The errors that every RPC may answer are listed at TaskService.
  *
  * @generated from service dstc.v1.EventService
  */
@@ -200,6 +295,35 @@ export declare const EventService: GenService<{
     methodKind: "server_streaming";
     input: typeof SubscribeEventsRequestSchema;
     output: typeof SubscribeEventsResponseSchema;
+  },
+  /**
+   * Takes an event that happened elsewhere. Every rule that is for it submits a task, as the caller and by the caller's
+   * permission; rules whose task types the caller may not submit to are passed over, and not spoken of. Events of the types
+   * `dstc.task.started`, `dstc.task.status.changed` and `dstc.task.finished` are reports of a worker on its task, for which
+   * the caller needs `work`: see TaskReport. Safe to repeat: the same `source` and `id` make the same tasks.
+   * Errors: INVALID_ARGUMENT `FIELD_INVALID` for an event that is none; when nothing but errors came of it, the first of
+   * them, such as INVALID_ARGUMENT `EVENT_RULE_FAILED` or `INPUT_INVALID`, ALREADY_EXISTS `IDEMPOTENCY_CONFLICT`,
+   * FAILED_PRECONDITION `LEASE_LOST`; and whenever a repeat may help, UNAVAILABLE or RESOURCE_EXHAUSTED, even if some tasks
+   * were made.
+   *
+   * @generated from rpc dstc.v1.EventService.PublishEvent
+   */
+  publishEvent: {
+    methodKind: "unary";
+    input: typeof PublishEventRequestSchema;
+    output: typeof PublishEventResponseSchema;
+  },
+  /**
+   * Takes up to 100 events, with a result for each; see PublishEvent. One that is wrong fails alone. Reports on one task are
+   * taken in their order.
+   * Errors: those of the events are in the results, unless all of them failed because the node or Postgres is away.
+   *
+   * @generated from rpc dstc.v1.EventService.PublishEvents
+   */
+  publishEvents: {
+    methodKind: "unary";
+    input: typeof PublishEventsRequestSchema;
+    output: typeof PublishEventsResponseSchema;
   },
 }>;
 

@@ -2,10 +2,11 @@
 // @generated from file dstc/v1/event_service.proto (package dstc.v1, syntax proto3)
 /* eslint-disable */
 
-// What becomes known of everything that changes.
+// What becomes known of everything that changes, and what others make known to the coordinator.
 
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "../../buf/validate/validate_pb.js";
+import { file_dstc_v1_cloud_event } from "./cloud_event_pb.js";
 import { file_dstc_v1_event } from "./event_pb.js";
 import { file_dstc_v1_permission } from "./permission_pb.js";
 import { file_dstc_v1_task_filter } from "./task_filter_pb.js";
@@ -15,7 +16,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file dstc/v1/event_service.proto.
  */
 export const file_dstc_v1_event_service = /*@__PURE__*/
-  fileDesc("Chtkc3RjL3YxL2V2ZW50X3NlcnZpY2UucHJvdG8SB2RzdGMudjEihQMKC0V2ZW50RmlsdGVyEjAKBXR5cGVzGAEgAygJQiG6SB6SARsQZCIXchUYgAEyEF5bYS16MC05Xy5dKlwqPyQSUwoKdGFza190eXBlcxgCIAMoCUI/ukg8kgE5EGQiNXIzGIABMi5eW0EtWmEtejAtOV1bQS1aYS16MC05Xy1dKihcLltBLVphLXowLTlfLV0rKSokEiEKCHRhc2tfaWRzGAMgAygJQg+6SAySAQkQZCIFcgOwAQESYgoGbGFiZWxzGAQgAygLMiAuZHN0Yy52MS5FdmVudEZpbHRlci5MYWJlbHNFbnRyeUIwukgtmgEqECAiCnIIEAEYP7oBAQAqGnIYGIACMhNeW15ceDAwLVx4MWZceDdmXSokEjkKD2xhYmVsX3NlbGVjdG9ycxgFIAMoCzIWLmRzdGMudjEuTGFiZWxTZWxlY3RvckIIukgFkgECECAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLrAQoWU3Vic2NyaWJlRXZlbnRzUmVxdWVzdBJBCgluYW1lc3BhY2UYASABKAlCLrpIK3IpMideKFthLXowLTldKFthLXowLTktXXswLDYxfVthLXowLTldKT8pPyQSJAoGZmlsdGVyGAIgASgLMhQuZHN0Yy52MS5FdmVudEZpbHRlchIaCgZjdXJzb3IYAyABKAlCCLpIBXIDGIAESAASQwoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIASABCBwoFc3RhcnQiQAoPU3Vic2NyaWJlZEV2ZW50Eh0KBWV2ZW50GAEgASgLMg4uZHN0Yy52MS5FdmVudBIOCgZjdXJzb3IYAiABKAkiZgoXU3Vic2NyaWJlRXZlbnRzUmVzcG9uc2USKAoGZXZlbnRzGAEgAygLMhguZHN0Yy52MS5TdWJzY3JpYmVkRXZlbnQSDgoGY3Vyc29yGAIgASgJEhEKCWNhdWdodF91cBgDIAEoCDJvCgxFdmVudFNlcnZpY2USXwoPU3Vic2NyaWJlRXZlbnRzEh8uZHN0Yy52MS5TdWJzY3JpYmVFdmVudHNSZXF1ZXN0GiAuZHN0Yy52MS5TdWJzY3JpYmVFdmVudHNSZXNwb25zZSIHkAIBoM8YAzABYgZwcm90bzM", [file_buf_validate_validate, file_dstc_v1_event, file_dstc_v1_permission, file_dstc_v1_task_filter, file_google_protobuf_timestamp]);
+  fileDesc("Chtkc3RjL3YxL2V2ZW50X3NlcnZpY2UucHJvdG8SB2RzdGMudjEihQMKC0V2ZW50RmlsdGVyEjAKBXR5cGVzGAEgAygJQiG6SB6SARsQZCIXchUYgAEyEF5bYS16MC05Xy5dKlwqPyQSUwoKdGFza190eXBlcxgCIAMoCUI/ukg8kgE5EGQiNXIzGIABMi5eW0EtWmEtejAtOV1bQS1aYS16MC05Xy1dKihcLltBLVphLXowLTlfLV0rKSokEiEKCHRhc2tfaWRzGAMgAygJQg+6SAySAQkQZCIFcgOwAQESYgoGbGFiZWxzGAQgAygLMiAuZHN0Yy52MS5FdmVudEZpbHRlci5MYWJlbHNFbnRyeUIwukgtmgEqECAiCnIIEAEYP7oBAQAqGnIYGIACMhNeW15ceDAwLVx4MWZceDdmXSokEjkKD2xhYmVsX3NlbGVjdG9ycxgFIAMoCzIWLmRzdGMudjEuTGFiZWxTZWxlY3RvckIIukgFkgECECAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLrAQoWU3Vic2NyaWJlRXZlbnRzUmVxdWVzdBJBCgluYW1lc3BhY2UYASABKAlCLrpIK3IpMideKFthLXowLTldKFthLXowLTktXXswLDYxfVthLXowLTldKT8pPyQSJAoGZmlsdGVyGAIgASgLMhQuZHN0Yy52MS5FdmVudEZpbHRlchIaCgZjdXJzb3IYAyABKAlCCLpIBXIDGIAESAASQwoKc3RhcnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCEbpIDrIBCyIHCP+C0f+vBzIASABCBwoFc3RhcnQiQAoPU3Vic2NyaWJlZEV2ZW50Eh0KBWV2ZW50GAEgASgLMg4uZHN0Yy52MS5FdmVudBIOCgZjdXJzb3IYAiABKAkiZgoXU3Vic2NyaWJlRXZlbnRzUmVzcG9uc2USKAoGZXZlbnRzGAEgAygLMhguZHN0Yy52MS5TdWJzY3JpYmVkRXZlbnQSDgoGY3Vyc29yGAIgASgJEhEKCWNhdWdodF91cBgDIAEoCCKEAQoTUHVibGlzaEV2ZW50UmVxdWVzdBJBCgluYW1lc3BhY2UYASABKAlCLrpIK3IpMideKFthLXowLTldKFthLXowLTktXXswLDYxfVthLXowLTldKT8pPyQSKgoFZXZlbnQYAiABKAsyEy5kc3RjLnYxLkNsb3VkRXZlbnRCBrpIA8gBASI+ChRQdWJsaXNoRXZlbnRSZXNwb25zZRImCgVldmVudBgBIAEoCzIXLmRzdGMudjEuUHVibGlzaGVkRXZlbnQijwEKFFB1Ymxpc2hFdmVudHNSZXF1ZXN0EkEKCW5hbWVzcGFjZRgBIAEoCUIuukgrcikyJ14oW2EtejAtOV0oW2EtejAtOS1dezAsNjF9W2EtejAtOV0pPyk/JBI0CgZldmVudHMYAiADKAsyEy5kc3RjLnYxLkNsb3VkRXZlbnRCD7pIDJIBCQgBEGQiA9gBAyJFChVQdWJsaXNoRXZlbnRzUmVzcG9uc2USLAoHcmVzdWx0cxgBIAMoCzIbLmRzdGMudjEuUHVibGlzaEV2ZW50UmVzdWx0MqACCgxFdmVudFNlcnZpY2USXwoPU3Vic2NyaWJlRXZlbnRzEh8uZHN0Yy52MS5TdWJzY3JpYmVFdmVudHNSZXF1ZXN0GiAuZHN0Yy52MS5TdWJzY3JpYmVFdmVudHNSZXNwb25zZSIHkAIBoM8YAzABElUKDFB1Ymxpc2hFdmVudBIcLmRzdGMudjEuUHVibGlzaEV2ZW50UmVxdWVzdBodLmRzdGMudjEuUHVibGlzaEV2ZW50UmVzcG9uc2UiCKDPGAGozxgCElgKDVB1Ymxpc2hFdmVudHMSHS5kc3RjLnYxLlB1Ymxpc2hFdmVudHNSZXF1ZXN0Gh4uZHN0Yy52MS5QdWJsaXNoRXZlbnRzUmVzcG9uc2UiCKDPGAGozxgCYgZwcm90bzM", [file_buf_validate_validate, file_dstc_v1_cloud_event, file_dstc_v1_event, file_dstc_v1_permission, file_dstc_v1_task_filter, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message dstc.v1.EventFilter.
@@ -46,7 +47,35 @@ export const SubscribeEventsResponseSchema = /*@__PURE__*/
   messageDesc(file_dstc_v1_event_service, 3);
 
 /**
- * Hands out events. The errors that every RPC may answer are listed at TaskService.
+ * Describes the message dstc.v1.PublishEventRequest.
+ * Use `create(PublishEventRequestSchema)` to create a new message.
+ */
+export const PublishEventRequestSchema = /*@__PURE__*/
+  messageDesc(file_dstc_v1_event_service, 4);
+
+/**
+ * Describes the message dstc.v1.PublishEventResponse.
+ * Use `create(PublishEventResponseSchema)` to create a new message.
+ */
+export const PublishEventResponseSchema = /*@__PURE__*/
+  messageDesc(file_dstc_v1_event_service, 5);
+
+/**
+ * Describes the message dstc.v1.PublishEventsRequest.
+ * Use `create(PublishEventsRequestSchema)` to create a new message.
+ */
+export const PublishEventsRequestSchema = /*@__PURE__*/
+  messageDesc(file_dstc_v1_event_service, 6);
+
+/**
+ * Describes the message dstc.v1.PublishEventsResponse.
+ * Use `create(PublishEventsResponseSchema)` to create a new message.
+ */
+export const PublishEventsResponseSchema = /*@__PURE__*/
+  messageDesc(file_dstc_v1_event_service, 7);
+
+/**
+ * Hands out events, and takes them in. The errors that every RPC may answer are listed at TaskService.
  *
  * @generated from service dstc.v1.EventService
  */

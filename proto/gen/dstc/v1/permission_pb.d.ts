@@ -110,3 +110,10 @@ export declare const PermissionSchema: GenEnum<Permission>;
  */
 export declare const permission: GenExtension<MethodOptions, Permission>;
 
+/**
+ * Another permission that opens the RPC just as well, for RPCs that serve both.
+ *
+ * @generated from extension: dstc.v1.Permission or_permission = 50421;
+ */
+export declare const or_permission: GenExtension<MethodOptions, Permission>;
+

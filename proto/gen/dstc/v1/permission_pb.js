@@ -11,7 +11,7 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
  * Describes the file dstc/v1/permission.proto.
  */
 export const file_dstc_v1_permission = /*@__PURE__*/
-  fileDesc("Chhkc3RjL3YxL3Blcm1pc3Npb24ucHJvdG8SB2RzdGMudjEqlQIKClBlcm1pc3Npb24SGgoWUEVSTUlTU0lPTl9VTlNQRUNJRklFRBAAEhUKEVBFUk1JU1NJT05fU1VCTUlUEAESEwoPUEVSTUlTU0lPTl9XT1JLEAISEwoPUEVSTUlTU0lPTl9SRUFEEAMSGwoXUEVSTUlTU0lPTl9SRUFEX1BBWUxPQUQQBBIVChFQRVJNSVNTSU9OX0NBTkNFTBAFEhYKElBFUk1JU1NJT05fUkVEUklWRRAGEhQKEFBFUk1JU1NJT05fUEFVU0UQBxIYChRQRVJNSVNTSU9OX0NPTkZJR1VSRRAIEhYKElBFUk1JU1NJT05fQVBQUk9WRRAJEhYKElBFUk1JU1NJT05fT1BFUkFURRAKOlUKCnBlcm1pc3Npb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxj0iQMgASgOMhMuZHN0Yy52MS5QZXJtaXNzaW9uUgpwZXJtaXNzaW9uYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("Chhkc3RjL3YxL3Blcm1pc3Npb24ucHJvdG8SB2RzdGMudjEqlQIKClBlcm1pc3Npb24SGgoWUEVSTUlTU0lPTl9VTlNQRUNJRklFRBAAEhUKEVBFUk1JU1NJT05fU1VCTUlUEAESEwoPUEVSTUlTU0lPTl9XT1JLEAISEwoPUEVSTUlTU0lPTl9SRUFEEAMSGwoXUEVSTUlTU0lPTl9SRUFEX1BBWUxPQUQQBBIVChFQRVJNSVNTSU9OX0NBTkNFTBAFEhYKElBFUk1JU1NJT05fUkVEUklWRRAGEhQKEFBFUk1JU1NJT05fUEFVU0UQBxIYChRQRVJNSVNTSU9OX0NPTkZJR1VSRRAIEhYKElBFUk1JU1NJT05fQVBQUk9WRRAJEhYKElBFUk1JU1NJT05fT1BFUkFURRAKOlUKCnBlcm1pc3Npb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxj0iQMgASgOMhMuZHN0Yy52MS5QZXJtaXNzaW9uUgpwZXJtaXNzaW9uOloKDW9yX3Blcm1pc3Npb24SHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxj1iQMgASgOMhMuZHN0Yy52MS5QZXJtaXNzaW9uUgxvclBlcm1pc3Npb25iBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * Describes the enum dstc.v1.Permission.
@@ -36,4 +36,12 @@ export const Permission = /*@__PURE__*/
  */
 export const permission = /*@__PURE__*/
   extDesc(file_dstc_v1_permission, 0);
+
+/**
+ * Another permission that opens the RPC just as well, for RPCs that serve both.
+ *
+ * @generated from extension: dstc.v1.Permission or_permission = 50421;
+ */
+export const or_permission = /*@__PURE__*/
+  extDesc(file_dstc_v1_permission, 1);
 
