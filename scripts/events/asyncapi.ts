@@ -1,7 +1,6 @@
-import { type JsonObject, type JsonValue, toJson } from '@bufbuild/protobuf';
-import { EventSchema } from '@dstc/contract/dstc/v1/event_pb';
 import type { Command, Move } from '../../server/domain/lifecycle.ts';
 import { toEvent } from '../../server/doors/convert/event.ts';
+import { cloudEventMessage } from '../../server/events/cloud-event.ts';
 import { dataSchemas, type Json, schemaRef } from './data-schema.ts';
 import { headersOf, headersSchema, structuredSchema } from './envelope-schema.ts';
 import type { EventType } from './event-types.ts';
@@ -17,7 +16,7 @@ export function asyncApi(types: readonly EventType[]): Json {
       description: [
         'Every change of a task, a task type, its circuit, a namespace, a worker session or the policy, as a CloudEvent 1.0.',
         'Told at least once, the same each time, and in the order of `ce-sequence` for each subject of CloudEvents.',
-        '`docs/events.md` says more.',
+        'Described is the binary form, which is the default. `docs/events.md` says more.',
       ].join('\n'),
       license: { name: 'Apache-2.0' },
     },
@@ -77,11 +76,11 @@ function operation({ name }: EventType): Json {
   };
 }
 
-function message(examples: ReadonlyMap<string, JsonValue>) {
+function message(examples: ReadonlyMap<string, Json>) {
   return (type: EventType): Json => ({
     ...{ name: type.type, summary: type.when, ...causes(type) },
     ...{ contentType: 'application/json', headers: headersOf(type), payload: schemaRef(type.data.name) },
-    examples: [{ payload: examples.get(type.type) }],
+    examples: [examples.get(type.type)],
   });
 }
 
@@ -109,13 +108,13 @@ function words(command: Command): string {
   return command.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
-/** The data of an event of each type. */
-function examplesByType(): ReadonlyMap<string, JsonValue> {
+/** An event of each type, as it is published. */
+function examplesByType(): ReadonlyMap<string, Json> {
   return new Map(
     exampleEvents().map((stored) => {
       const event = toEvent(stored, 'dstc');
-      const json = toJson(EventSchema, event) as JsonObject;
-      return [event.type, json[event.data.case ?? ''] ?? {}];
+      const { headers, body } = cloudEventMessage(event, 'binary');
+      return [event.type, { headers: Object.fromEntries(headers), payload: JSON.parse(Buffer.from(body).toString()) }];
     }),
   );
 }

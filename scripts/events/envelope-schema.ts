@@ -68,7 +68,11 @@ export const headersSchema: Json = {
   type: 'object',
   description: 'The attributes of the event. What is not printable ASCII is percent-encoded, as UTF-8.',
   required: ['content-type', ...required.map(header)],
-  properties: { 'content-type': { description: 'Of the payload.', const: 'application/json' }, ...properties(header) },
+  properties: {
+    'content-type': { description: 'Of the payload.', const: 'application/json' },
+    'Nats-Msg-Id': { description: 'On NATS, mostly: the id of the event, by which JetStream drops doubles.', ...text },
+    ...properties(header),
+  },
 };
 
 /** The headers of one type. */

@@ -1,6 +1,6 @@
 import asyncApi3 from '@asyncapi/specs/schemas/3.0.0.json' with { type: 'json' };
-import { type JsonObject, toJson } from '@bufbuild/protobuf';
-import { type Event, EventSchema } from '@dstc/contract/dstc/v1/event_pb';
+import type { JsonObject } from '@bufbuild/protobuf';
+import type { Event } from '@dstc/contract/dstc/v1/event_pb';
 import { FailureKind } from '@dstc/contract/dstc/v1/task_pb';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
@@ -9,6 +9,8 @@ import { exampleEvents } from '../../scripts/events/examples.ts';
 import { eventKinds, moves } from '../../server/domain/lifecycle.ts';
 import { systemEventKinds } from '../../server/domain/system-event.ts';
 import { toEvent } from '../../server/doors/convert/event.ts';
+import { cloudEventMessage, structuredEvent } from '../../server/events/cloud-event.ts';
+import { subjectOf } from '../../server/events/subject.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
 import { allShardsAfter, selectEventsAfter } from '../../server/store/select-events.ts';
 import { type EngineRig, failure, quickRetry, release, startEngineRig, success } from '../engine/rig.ts';
@@ -17,12 +19,28 @@ import { checkOf, document, errorsOf } from './asyncapi-document.ts';
 
 const messages = Object.entries(document.components.messages);
 
-/** The data of an event in JSON, and where the document says how it looks. */
-function dataOf(event: Event): { readonly pointer: string; readonly data: unknown } {
-  const json = toJson(EventSchema, event) as JsonObject;
-  const message = messages.find(([, { name }]) => name === event.type)?.[1];
-  if (message === undefined) throw new Error(`the document has no ${event.type}`);
-  return { pointer: message.payload.$ref, data: json[event.data.case ?? ''] };
+/** What the document calls the type of an event. */
+function nameOf(event: Event): string {
+  const name = messages.find(([, message]) => message.name === event.type)?.[0];
+  if (name === undefined) throw new Error(`the document has no ${event.type}`);
+  return name;
+}
+
+/** An event as it is published, in its binary form. */
+function published(event: Event): { readonly headers: JsonObject; readonly data: JsonObject } {
+  const { headers, body } = cloudEventMessage(event, 'binary');
+  return { headers: Object.fromEntries(headers), data: JSON.parse(Buffer.from(body).toString()) };
+}
+
+/** What of an event in all its forms is not as the document says. */
+function deviations(event: Event): string[] {
+  const message = `#/components/messages/${nameOf(event)}`;
+  const { headers, data } = published(event);
+  return [
+    ...errorsOf(checkOf(`${message}/headers`), headers),
+    ...errorsOf(checkOf(`${message}/payload`, { isClosed: true }), data),
+    ...errorsOf(checkOf('#/components/schemas/CloudEvent'), structuredEvent(event)),
+  ];
 }
 
 describe('the document', () => {
@@ -59,8 +77,17 @@ describe('the document', () => {
     }
     const addresses = Object.values(document.channels).map(({ address }) => address);
     expect(new Set(addresses).size).toBe(addresses.length);
-    expect(document.channels.taskLeaseLost?.address).toBe('{cell}.{namespace}.task.{taskType}.lease_lost');
-    expect(document.channels.policyChanged?.address).toBe('{cell}._.policy._.changed');
+  });
+
+  test('has the subjects of events as the addresses of their channels', () => {
+    for (const stored of exampleEvents()) {
+      const event = toEvent(stored, 'cell-1');
+      const address = document.channels[nameOf(event)]?.address
+        .replace('{cell}', 'cell-1')
+        .replace('{namespace}', event.namespace)
+        .replace('{taskType}', event.taskType);
+      expect(subjectOf('cell-1', event)).toBe(address);
+    }
   });
 
   test('says of each event of a task which moves it tells of', () => {
@@ -74,10 +101,12 @@ describe('the document', () => {
 
 describe('the schema of the data', () => {
   test('accepts the example of each type, and knows everything in it', () => {
-    for (const [, { payload, examples }] of messages) {
+    for (const [name, { examples }] of messages) {
       expect(examples).toHaveLength(1);
-      for (const example of examples) {
-        expect(errorsOf(checkOf(payload.$ref, { isClosed: true }), example.payload)).toEqual([]);
+      for (const { headers, payload } of examples) {
+        const message = `#/components/messages/${name}`;
+        expect(errorsOf(checkOf(`${message}/payload`, { isClosed: true }), payload)).toEqual([]);
+        expect(errorsOf(checkOf(`${message}/headers`), headers)).toEqual([]);
       }
     }
   });
@@ -93,30 +122,30 @@ describe('the schema of the data', () => {
               ...{ error: { code: 'A', message: 'b', kind: 'FATAL' } as const, retryDelayMs: 86_400_000_123 },
             }
           : stored;
-      const { pointer, data } = dataOf(toEvent(full, 'dstc'));
-      const check = checkOf(pointer, { isClosed: true });
+      const event = toEvent(full, 'dstc');
+      const { data } = published(event);
       expect(data).not.toEqual({});
-      expect(errorsOf(check, data)).toEqual([]);
-      for (const [name, value] of Object.entries(data as JsonObject)) {
+      expect(deviations(event)).toEqual([]);
+      const check = checkOf(`#/components/messages/${nameOf(event)}/payload`, { isClosed: true });
+      for (const [name, value] of Object.entries(data)) {
         const other = typeof value === 'object' ? 'text' : { of: 'another type' };
-        expect(errorsOf(check, { ...(data as JsonObject), [name]: other })).not.toEqual([]);
+        expect(errorsOf(check, { ...data, [name]: other })).not.toEqual([]);
       }
-      expect(errorsOf(check, { ...(data as JsonObject), unheardOf: true })).not.toEqual([]);
+      expect(errorsOf(check, { ...data, unheardOf: true })).not.toEqual([]);
     },
   );
 });
 
 describe('the envelope', () => {
-  const attributes = {
-    ...{ specversion: '1.0', id: 'a:1', type: 'dstc.task.failed.v1', source: '/cells/dstc', subject: 'a' },
-    ...{ time: '2026-11-28T09:30:00.123Z', namespace: 'default', tasktype: 'email.send', sequence: '0000000001' },
-    ...{ sequencetype: 'Integer', actor: 'system:sweep' },
-    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+  const failed = () => {
+    const stored = exampleEvents().find(({ kind }) => kind === 'failed');
+    if (stored === undefined) throw new Error('there is no example of a failure');
+    return toEvent(stored, 'dstc');
   };
 
   test('in its structured form has the data that its type says', () => {
     const check = checkOf('#/components/schemas/CloudEvent');
-    const event = { ...attributes, datacontenttype: 'application/json', data: { task: { id: 'a' } } };
+    const event = structuredEvent(failed());
     expect(errorsOf(check, event)).toEqual([]);
     expect(errorsOf(check, { ...event, data: { task: { id: 7 } } })).not.toEqual([]);
     expect(errorsOf(check, { ...event, type: 'dstc.policy.changed.v1', data: { digest: 7 } })).not.toEqual([]);
@@ -129,10 +158,7 @@ describe('the envelope', () => {
 
   test('in its binary form has the attributes as headers, with the type of its channel', () => {
     const check = checkOf('#/components/messages/taskFailed/headers');
-    const headers = {
-      'content-type': 'application/json',
-      ...Object.fromEntries(Object.entries(attributes).map(([name, value]) => [`ce-${name}`, value])),
-    };
+    const { headers } = published(failed());
     expect(errorsOf(check, headers)).toEqual([]);
     expect(errorsOf(check, { ...headers, 'ce-type': 'dstc.task.paused.v1' })).not.toEqual([]);
     expect(errorsOf(check, { ...headers, 'ce-time': 'yesterday' })).not.toEqual([]);
@@ -173,8 +199,7 @@ describe('what a coordinator writes', () => {
       .poll(async () => (await written()).map((event) => event.type), { timeout: 8_000 })
       .toEqual(expect.arrayContaining(types.map((kind) => `dstc.${kind}.v1`)));
     for (const event of await written()) {
-      const { pointer, data } = dataOf(event);
-      expect({ event, errors: errorsOf(checkOf(pointer, { isClosed: true }), data) }).toEqual({ event, errors: [] });
+      expect({ event, deviations: deviations(event) }).toEqual({ event, deviations: [] });
     }
   });
 
