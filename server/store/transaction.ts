@@ -1,13 +1,13 @@
 import { setImmediate } from 'node:timers/promises';
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import type postgres from 'postgres';
 import type { Connection } from './connection.ts';
-import type { Sql } from './database.ts';
 import { isConnectionLost } from './database-error.ts';
 
 /** The connection belongs to this call alone, so that plain statements make a transaction. */
 export async function inTransaction<Result>(
   { sql, orm }: Pick<Connection, 'sql' | 'orm'>,
-  call: (sql: Sql, orm: PostgresJsDatabase) => Promise<Result>,
+  call: (sql: postgres.ISql, orm: PostgresJsDatabase) => Promise<Result>,
 ): Promise<Result> {
   await sql`BEGIN`;
   try {
@@ -29,8 +29,8 @@ export interface Ends {
 }
 
 export async function inShortTransaction<Result>(
-  sql: Sql,
-  call: (sql: Sql, ends: Ends) => Promise<Result>,
+  sql: postgres.ISql,
+  call: (sql: postgres.ISql, ends: Ends) => Promise<Result>,
 ): Promise<Result> {
   let isEnded = false;
   const ends: Ends = {
@@ -60,6 +60,6 @@ export async function inShortTransaction<Result>(
 }
 
 /** With its connection a transaction is gone, too. */
-async function rollBack(sql: Sql, error: unknown): Promise<void> {
+async function rollBack(sql: postgres.ISql, error: unknown): Promise<void> {
   if (!isConnectionLost(error)) await sql`ROLLBACK`;
 }

@@ -42,6 +42,7 @@ test('events come in the order of the stream, in pages of any size, each once', 
   const ids = await submit(50);
   const sessionId = await insertSession(sql);
   await lease(ids.slice(0, 20), sessionId);
+  await settled();
   const whole = await readAll(start, 1_000);
   expect(whole.filter((event) => ids.includes(event.position.subjectId))).toHaveLength(70);
   for (const size of [1, 7]) expect(await readAll(start, size)).toEqual(whole);
@@ -98,6 +99,7 @@ test('what happens to other things stands in the same stream, with a sequence of
       { ...paused, kind: 'circuit.opened' },
     ]),
   );
+  await settled();
   const events = await readAll(start, 10);
   expect(events.flatMap((event) => (event.of === 'system' ? `${event.kind} ${event.position.sequence}` : []))).toEqual(
     expect.arrayContaining(['task_type.paused 1', 'task_type.resumed 2', 'circuit.opened 1']),
@@ -135,7 +137,15 @@ async function lease(ids: readonly string[], sessionId: string) {
   return (await database.run((run) => leasePendingTasks(run, leases))).map(({ fence }) => fence);
 }
 
-/** Until every one of these subjects has been seen; other tests of the same server hold transactions open for a moment. */
+/** Until everything that is committed is final; other tests of the same server hold transactions open for a moment. */
+async function settled(): Promise<void> {
+  const [now] = await sql<{ end: string }[]>`SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS end`;
+  await expect
+    .poll(async () => BigInt((await database.run(selectStreamEnd)).order) >= BigInt(now?.end ?? 0))
+    .toBe(true);
+}
+
+/** Until every one of these subjects has been seen. */
 async function allOf(start: EventPosition, subjects: readonly string[]): Promise<StoredEvent[]> {
   for (;;) {
     const events = (await readAll(start, 100)).filter((event) => subjects.includes(event.position.subjectId));
