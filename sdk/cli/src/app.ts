@@ -1,5 +1,6 @@
 import { type Application, buildApplication, buildRouteMap, text_en } from '@stricli/core';
 import { completeWith, completion } from './commands/completion.ts';
+import { eventRuleCommands } from './commands/event-rule.ts';
 import { eventCommands } from './commands/events.ts';
 import { login, logout } from './commands/login.ts';
 import { namespaceCommands } from './commands/namespace.ts';
@@ -31,6 +32,7 @@ export function createApplication({ version, debug }: { version: string; debug: 
         worker: workerCommands,
         events: eventCommands,
         namespace: namespaceCommands,
+        eventRule: eventRuleCommands,
         completion,
         [completeCommand]: completeWith(() => application),
       },

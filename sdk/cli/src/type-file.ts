@@ -1,6 +1,5 @@
 import type { LimitOptions, TaskTypeDefinition } from '@dstc/sdk';
-import { parseAllDocuments } from 'yaml';
-import { parseDurationMs } from './duration.ts';
+import { checked, type Fields, mapping, part, readDefinitions, withDurations } from './definition-file.ts';
 import { UsageError } from './exit.ts';
 
 /**
@@ -8,15 +7,7 @@ import { UsageError } from './exit.ts';
  * (`initialDelayMs: 500`) or with its unit (`initialDelay: 500ms`). What `dstc type get -o json` prints can be read back.
  */
 export function parseTypeFile(name: string, text: string): readonly TaskTypeDefinition[] {
-  const types: TaskTypeDefinition[] = [];
-  for (const document of parseAllDocuments(text)) {
-    const [error] = document.errors;
-    if (error !== undefined) throw new UsageError(`${name}: ${error.message.split('\n')[0]}`);
-    const value: unknown = document.toJS();
-    for (const one of Array.isArray(value) ? value : [value]) types.push(typeOf(name, one));
-  }
-  if (types.length === 0) throw new UsageError(`${name} is empty: there is no task type in it`);
-  return types;
+  return readDefinitions(name, text, 'task type').map((value) => typeOf(name, value));
 }
 
 function typeOf(file: string, value: unknown): TaskTypeDefinition {
@@ -51,9 +42,6 @@ function limitsOf(file: string, path: string, value: unknown): LimitOptions {
     ...('ratePerKey' in known && { ratePerKey: rate('ratePerKey') }),
   };
 }
-
-type Kind = 'text' | 'number' | 'object' | 'texts' | 'ignored';
-type Fields = Readonly<Record<string, Kind>>;
 
 const typeFields: Fields = {
   name: 'text',
@@ -104,71 +92,3 @@ const deadlineFields: Fields = {
   runMs: 'number',
   totalMs: 'number',
 };
-
-function part(file: string, path: string, value: unknown, fields: Fields): Record<string, unknown> {
-  return checked(file, path, withDurations(file, path, mapping(file, path, value)), fields);
-}
-
-/** The fields that are set, each of the right kind; a field that nobody knows is more likely misspelt than meant. */
-function checked(file: string, path: string, value: Record<string, unknown>, fields: Fields): Record<string, unknown> {
-  const known: Record<string, unknown> = {};
-  for (const [field, content] of Object.entries(value)) {
-    const kind = Object.hasOwn(fields, field) ? fields[field] : undefined;
-    if (kind === undefined) {
-      const names = Object.keys(fields).filter((name) => fields[name] !== 'ignored');
-      throw new UsageError(`${file}: ${path}.${field}: there is no such field; there are ${names.join(', ')}`);
-    }
-    if (kind === 'ignored' || content === null || content === undefined) continue;
-    if (!isKind(kind, content)) throw new UsageError(`${file}: ${path}.${field}: ${wanted[kind]}`);
-    known[field] = content;
-  }
-  return known;
-}
-
-const wanted: Record<Exclude<Kind, 'ignored'>, string> = {
-  text: 'must be text',
-  number: 'must be a number',
-  object: 'must be a mapping',
-  texts: 'must be a list of texts',
-};
-
-function isKind(kind: Exclude<Kind, 'ignored'>, value: unknown): boolean {
-  switch (kind) {
-    case 'text':
-      return typeof value === 'string';
-    case 'number':
-      return typeof value === 'number';
-    case 'object':
-      return isMapping(value);
-    case 'texts':
-      return Array.isArray(value) && value.every((item) => typeof item === 'string');
-  }
-}
-
-const durationFields: ReadonlySet<string> = new Set([
-  ...['initialDelay', 'delayMax', 'retention', 'interval'],
-  ...['start', 'delivery', 'heartbeat', 'run', 'total'],
-  ...['window', 'open'],
-]);
-
-function withDurations(file: string, path: string, value: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(value).map(([field, content]) => {
-      if (!durationFields.has(field)) return [field, content];
-      try {
-        return [`${field}Ms`, parseDurationMs(String(content))];
-      } catch (error) {
-        throw new UsageError(`${file}: ${path === '' ? '' : `${path}.`}${field}: ${(error as Error).message}`);
-      }
-    }),
-  );
-}
-
-function mapping(file: string, what: string, value: unknown): Record<string, unknown> {
-  if (!isMapping(value)) throw new UsageError(`${file}: ${what} must be a mapping of names to values`);
-  return value;
-}
-
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}

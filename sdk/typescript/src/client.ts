@@ -14,8 +14,10 @@ import { type ControlMany, createControlMany } from './control-many.ts';
 import type { Credentials } from './credentials.ts';
 import { type DeadLetterSummary, summarizeDeadLetters } from './dead-letters.ts';
 import type { DstcEvent } from './event.ts';
+import { createEventRules, type EventRules } from './event-rules.ts';
 import { type EventsOptions, streamEvents } from './events.ts';
 import { createNamespaces, type Namespaces } from './namespaces.ts';
+import { createEventPublishing, type EventPublishing } from './publish-events.ts';
 import type { Submission, SubmitOptions } from './submission.ts';
 import { type SubmitResult, submitInBatches } from './submit-many.ts';
 import { submitRequest } from './submit-request.ts';
@@ -48,9 +50,11 @@ export interface ListOptions {
 }
 
 /** What producers and operators do. Calls throw DstcError; those that are safe to repeat are, while a coordinator is away. */
-export interface Client extends Control, ControlMany {
+export interface Client extends Control, ControlMany, EventPublishing {
   readonly namespace: string;
   readonly types: TaskTypes;
+  /** Rules by which events from elsewhere become tasks. */
+  readonly eventRules: EventRules;
   /** The namespace as a whole. */
   readonly namespaces: Namespaces;
   submit(type: string, input?: unknown, options?: SubmitOptions): Promise<TaskHandle>;
@@ -95,6 +99,7 @@ export function createClient(options: ClientOptions): Client {
   const client: Client = {
     namespace: namespace === '' ? 'default' : namespace,
     types: createTaskTypes(caller, namespace),
+    eventRules: createEventRules(caller, namespace),
     namespaces: createNamespaces(caller, namespace),
 
     async submit(type, input, submitOptions = {}) {
@@ -147,6 +152,7 @@ export function createClient(options: ClientOptions): Client {
 
     ...createControl(caller, namespace),
     ...createControlMany(caller, namespace),
+    ...createEventPublishing(caller, namespace),
     deadLetters: (filter = {}) => summarizeDeadLetters(caller, namespace, filter),
     workers: () => listWorkers(caller, namespace),
     drainWorker: (sessionId, drainOptions = {}) => drainWorker(caller, { namespace, sessionId }, drainOptions),

@@ -4,6 +4,7 @@ export type { Client, ClientOptions, ListOptions, SubmitResult, WaitOptions } fr
 export { createClient } from './client.ts';
 export type { ClientCredentialsOptions } from './client-credentials.ts';
 export { clientCredentials } from './client-credentials.ts';
+export type { CloudEvent } from './cloud-event.ts';
 export type { Connection, DevClient, DevProfile } from './connection.ts';
 export { connectionFor, findDevProfile } from './connection.ts';
 export type { CancelOptions, Control, ControlOptions, RedriveOptions } from './control.ts';
@@ -20,6 +21,7 @@ export type { DeadLetterGroup, DeadLetterSummary } from './dead-letters.ts';
 export type { ErrorCode, ErrorReason, FieldViolation } from './errors.ts';
 export { DstcError, isReason, TaskCancelledError, TaskFailedError } from './errors.ts';
 export type { DstcEvent, DstcEventKind, DstcEventOf, EventData, EventLease, EventTask } from './event.ts';
+export type { EventRule, EventRuleDefinition, EventRules, EventRuleTest } from './event-rules.ts';
 export type { EventsOptions } from './events.ts';
 export type { IdentityProviderOptions } from './identity-provider.ts';
 export { CredentialsError } from './identity-provider.ts';
@@ -28,6 +30,7 @@ export type { Namespace, Namespaces } from './namespaces.ts';
 export type { Pause, PauseOptions } from './pause-state.ts';
 export type { BinaryPayload, JsonValue } from './payload.ts';
 export type { DeadlineOptions, RetryOptions } from './policies.ts';
+export type { EventPublishing, EventRuleOutcome, PublishedEvent, PublishResult } from './publish-events.ts';
 export type { DependencyTarget, DependsOn, OnFailure, Submission, SubmitOptions } from './submission.ts';
 export type {
   Dependency,

@@ -11,6 +11,7 @@ import { eventText } from '../output/event-text.ts';
 import { jsonValue } from '../output/print.ts';
 import type { Screen } from '../output/screen.ts';
 import { parseTime } from '../time.ts';
+import { publish } from './publish-events.ts';
 
 interface EventFlags extends CallFlags {
   readonly type?: readonly string[];
@@ -110,8 +111,8 @@ says with which cursor to go on. JSON comes one object a line.`,
 
 /** `dstc events …` */
 export const eventCommands = buildRouteMap({
-  routes: { tail, replay },
-  docs: { brief: 'Events: what happens, and what has happened' },
+  routes: { tail, replay, publish },
+  docs: { brief: 'Events: what happens, what has happened, and what happened elsewhere' },
 });
 
 function optionsOf({ type, taskType, task, label, since, cursor }: EventFlags): EventsOptions {
