@@ -29,6 +29,7 @@ import { createReportByEvent } from './doors/worker/report-event.ts';
 import { createWorkerReports } from './doors/worker/reports.ts';
 import { startEngine } from './engine/engine.ts';
 import { createLimiter } from './events/limiter.ts';
+import { startNodeHints } from './events/node-hints.ts';
 import { startEvents } from './events/start-events.ts';
 import { createSubscribers } from './events/subscribers.ts';
 import { createTail } from './events/tail.ts';
@@ -64,6 +65,11 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   const { nodeName: node, cell } = config;
   const { eventsWritten } = engine.wake;
   const events = startEvents({ database, log, eventsWritten, node }, { cell, node, nats: natsSettings(config) });
+  const hints = startNodeHints(events.bus.hints, {
+    ...engine,
+    ...engine.dispatch,
+    serves: (id) => engine.sessions.get(id) !== undefined || engine.dispatch.sessionsOf(id).length > 0,
+  });
   const draining = new AbortController();
   const reports = createWorkerReports(engine);
   const tail = createTail({ database, written: engine.wake.eventsWritten, log });
@@ -129,6 +135,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     draining.abort();
     await Promise.all(doors.map((door) => door.stop()));
     tail.stop();
+    hints.stop();
     await engine.stop();
     // What it wrote last goes out, too.
     await events.stop();

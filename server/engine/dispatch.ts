@@ -34,6 +34,8 @@ export interface Dispatch {
   readonly wants: () => Want[];
   /** Types that are known to have due tasks. */
   readonly due: (queues: readonly { readonly namespace: string; readonly type: string }[]) => void;
+  /** Any type of the namespace may have due tasks. */
+  readonly dueIn: (namespace: string) => void;
 }
 
 /** A node that holds a type for longer is in trouble: whoever does not want to wait is told that there is nothing. */
@@ -56,19 +58,37 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
 
   deps.wake.taskDue.listen(({ namespace, type, inMs }) => {
     const queue = queueOf({ namespace, type });
-    if (!byQueue.has(queue)) return;
-    if (inMs <= 0) touch(queue);
-    else if (inMs <= limits.pollIntervalMs) touchLater(queue, inMs);
+    // The poll sees to what is further away.
+    if (inMs > limits.pollIntervalMs) return;
+    if (!byQueue.has(queue)) deps.wake.workLeft.give({ namespace, type, inMs });
+    else if (inMs <= 0) touchDue(queue);
+    else touchLater(queue, inMs);
   });
 
   deps.wake.gateOpened.listen(({ namespace, type }) => {
     if (type !== undefined) {
       const queue = queueOf({ namespace, type });
-      if (byQueue.has(queue)) touch(queue);
+      touchDue(queue);
       return;
     }
-    for (const queue of byQueue.keys()) if (partsOf(queue).namespace === namespace) touch(queue);
+    dueIn(namespace);
   });
+
+  function dueIn(namespace: string): void {
+    for (const queue of byQueue.keys()) if (partsOf(queue).namespace === namespace) touch(queue);
+  }
+
+  /** Something is due, which others may have to take. */
+  function touchDue(queue: string): void {
+    if (hasRoom(queue)) touch(queue);
+    else deps.wake.workLeft.give({ ...partsOf(queue), inMs: 0 });
+  }
+
+  function hasRoom(queue: string): boolean {
+    const { type } = partsOf(queue);
+    for (const session of byQueue.get(queue) ?? []) if (session.freeOf(type) > 0) return true;
+    return false;
+  }
 
   function touch(queue: string): void {
     dirty.add(queue);
@@ -85,7 +105,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     clearTimeout(earlier?.timer);
     const timer = setTimeout(() => {
       timers.delete(queue);
-      touch(queue);
+      touchDue(queue);
     }, inMs + 1);
     timer.unref();
     timers.set(queue, { atMs, timer });
@@ -148,7 +168,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     deps.wake.tasksChanged.give({ ids: leased.map((task) => task.fence.taskId), ended: false });
     for (const look of nextLooks) {
       const queue = queueOf(look);
-      if (look.inMs <= 0) dirty.add(queue);
+      if (look.inMs <= 0 && hasRoom(queue)) dirty.add(queue);
+      else if (look.inMs <= 0) deps.wake.workLeft.give({ ...look, inMs: 0 });
       // The poll sees to what is further away.
       else if (look.inMs <= limits.pollIntervalMs) touchLater(queue, look.inMs);
     }
@@ -243,6 +264,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       return promise;
     },
     wants: () => wantsOf(byQueue.keys()),
+    dueIn,
     due(queues) {
       for (const { namespace, type } of queues) touch(queueOf({ namespace, type }));
     },

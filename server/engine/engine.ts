@@ -60,6 +60,8 @@ export interface Engine {
   readonly policyRecord: PolicyRecord;
   readonly tally: Tally;
   readonly timers: Timers;
+  /** Looks at the database now for what other nodes have done to the workers of this one. */
+  readonly look: () => void;
   readonly stop: () => Promise<void>;
 }
 
@@ -74,6 +76,7 @@ export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
   const ticker = startTicker({ ...deps, ...parts, ...options });
   return {
     ...parts,
+    look: ticker.look,
     async stop() {
       await ticker.stop();
       await Promise.all([accepts.stop(), progress.stop(), dependents.stop()]);
@@ -82,7 +85,7 @@ export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
 }
 
 /** The parts of an engine, without what happens because time passes: tests do that themselves, step by step. */
-export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<Engine, 'stop'> {
+export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<Engine, 'stop' | 'look'> {
   const { database, log } = deps;
   const { payloadBytesMax, leaseMs, node } = options;
   const wake = createWake();

@@ -40,13 +40,16 @@ export interface Timers {
 
 /** Everything that happens because time passes. Every node does all of it; none depends on another. */
 export interface Ticker {
+  /** Looks now, and not only when it is time. */
+  readonly look: () => void;
   readonly stop: () => Promise<void>;
 }
 
 export function startTicker(deps: TickerDeps): Ticker {
   const outage = createOutage(deps.leaseMs);
+  const looking = startLoop(deps.log, 'tick', limits.pollIntervalMs, () => outage.watch(() => tick(deps, outage)));
   const loops = [
-    startLoop(deps.log, 'tick', limits.pollIntervalMs, () => outage.watch(() => tick(deps, outage))),
+    looking,
     startLoop(deps.log, 'renewal', deps.leaseMs / 3, () => deps.sessions.renew()),
     startLoop(deps.log, 'delivery', 250, () => deps.sessions.takeBackUndelivered()),
     startLoop(deps.log, 'leases', 1_000, () => deps.sessions.check()),
@@ -56,6 +59,7 @@ export function startTicker(deps: TickerDeps): Ticker {
     startLoop(deps.log, 'history', 3_600_000, () => turnHistory(deps)),
   ];
   return {
+    look: looking.hurry,
     async stop() {
       await Promise.all(loops.map((loop) => loop.stop()));
     },
@@ -137,17 +141,26 @@ async function turnHistory({ database, log, historyDays }: TickerDeps): Promise<
 /** After a turn that failed: what is due meanwhile, a renewal above all, cannot wait for its usual time. */
 const failurePauseMs = 250;
 
+interface Loop {
+  /** Has a turn begin now, or as soon as the one under way has ended. */
+  readonly hurry: () => void;
+  readonly stop: () => Promise<void>;
+}
+
 /** Runs one thing again and again, a pause after each end; an error is logged and the next turn comes all the same. */
-function startLoop(log: Logger, name: string, pauseMs: number, turn: () => Promise<void>): Ticker {
+function startLoop(log: Logger, name: string, pauseMs: number, turn: () => Promise<void>): Loop {
   const stopped = Promise.withResolvers<void>();
   let isStopping = false;
+  let isHurried = false;
   let timer: NodeJS.Timeout | undefined;
 
   async function run(): Promise<void> {
     timer = undefined;
+    isHurried = false;
     let nextMs = pauseMs;
     try {
       await turn();
+      if (isHurried) nextMs = 0;
     } catch (error) {
       nextMs = Math.min(pauseMs, failurePauseMs);
       const isAway = error instanceof DstcError;
@@ -159,6 +172,12 @@ function startLoop(log: Logger, name: string, pauseMs: number, turn: () => Promi
 
   timer = setTimeout(() => void run(), Math.min(pauseMs, 1_000));
   return {
+    hurry() {
+      isHurried = true;
+      if (timer === undefined || isStopping) return;
+      clearTimeout(timer);
+      void run();
+    },
     stop() {
       isStopping = true;
       if (timer !== undefined) {

@@ -23,6 +23,10 @@ export interface Wake {
   readonly leaseLost: Hint<Omit<CancelHint, 'graceMs'>>;
   /** A worker was asked to stop. */
   readonly sessionDrained: Hint<DrainHint>;
+  /** Of this type more is due, in so many milliseconds, than the sessions of this node have room for. */
+  readonly workLeft: Hint<{ readonly namespace: string; readonly type: string; readonly inMs: number }>;
+  /** Somebody waits for changes of tasks; said again for as long as that is so. */
+  readonly tasksFollowed: Hint<undefined>;
   /** Events were committed. Whoever reads them gathers what comes within a moment. */
   readonly eventsWritten: Hint<undefined>;
 }
@@ -68,6 +72,8 @@ export function createWake(): Wake {
     leaseLost: createHint(),
     sessionDrained: createHint(),
     eventsWritten: createHint(),
+    workLeft: createHint(),
+    tasksFollowed: createHint(),
     attemptEnded: createHint(),
     probesLeased: createHint(),
   };

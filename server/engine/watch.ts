@@ -33,6 +33,7 @@ export function createWatch(deps: { readonly database: Database; readonly wake: 
   }
 
   async function poll(): Promise<void> {
+    deps.wake.tasksFollowed.give(undefined);
     try {
       const positions = await deps.database.query((orm) => selectTaskPositions(orm, [...followers.keys()]));
       for (const { id, state, eventSequence } of positions) {
@@ -57,6 +58,7 @@ export function createWatch(deps: { readonly database: Database; readonly wake: 
 
   return {
     follow(ids, onChange) {
+      if (followers.size === 0) deps.wake.tasksFollowed.give(undefined);
       for (const id of ids) followers.set(id, (followers.get(id) ?? new Set()).add(onChange));
       schedule();
       return {

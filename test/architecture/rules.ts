@@ -45,8 +45,8 @@ const parts: readonly Part[] = [
   { folder: 'server/auth/', files: ['server/domain/', 'server/auth/'], notPackages: [...transport, ...messaging] },
   {
     folder: 'server/events/',
-    // What an event looks like outside is said in one place.
-    files: ['server/domain/', 'server/store/', 'server/events/', 'server/doors/convert/'],
+    // What an event looks like outside is said in one place; hints go up here, and on to other nodes.
+    files: ['server/domain/', 'server/store/', 'server/engine/wake.ts', 'server/events/', 'server/doors/convert/'],
     notPackages: [/^@grpc\//, /^@connectrpc\//],
   },
   {

@@ -12,18 +12,24 @@ export interface AwaitOptions {
 /** Waits until a task has ended or the time is over, and answers with the task as it then is. */
 export async function awaitTask(watch: Watch, first: TaskRow, options: AwaitOptions): Promise<TaskRow> {
   if (isFinal(first.state) || options.timeoutMs <= 0) return first;
-  const ended = Promise.withResolvers<void>();
+  let ended = Promise.withResolvers<void>();
   const following = watch.follow([first.id], (_, isEnded) => {
     if (isEnded) ended.resolve();
   });
   const timer = new AbortController();
   try {
-    // It may have ended between the first look and the beginning of the watch.
-    const second = await options.read();
-    if (isFinal(second.state)) return second;
     const signal = AbortSignal.any([options.signal, timer.signal]);
-    await Promise.race([ended.promise, delay(options.timeoutMs, undefined, { signal, ref: false })]);
-    return await options.read();
+    const isOver = delay(options.timeoutMs, true, { signal, ref: false });
+    isOver.catch(() => undefined);
+    for (;;) {
+      // It may have ended between the first look and the beginning of the watch, and what is said of other nodes' tasks
+      // need not be true.
+      ended = Promise.withResolvers<void>();
+      const task = await options.read();
+      if (isFinal(task.state) || (await Promise.race([ended.promise, isOver])) === true) {
+        return isFinal(task.state) ? task : await options.read();
+      }
+    }
   } finally {
     following.stop();
     timer.abort();
