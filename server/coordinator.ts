@@ -21,6 +21,7 @@ import { eventRuleService } from './doors/services/event-rule-service.ts';
 import { eventService } from './doors/services/event-service.ts';
 import { namespaceService } from './doors/services/namespace-service.ts';
 import { createEventIntake, publishEvents } from './doors/services/publish-events.ts';
+import { rebuildEvents } from './doors/services/rebuild-events.ts';
 import { taskService } from './doors/services/task-service.ts';
 import { taskTypeService } from './doors/services/task-type-service.ts';
 import { workerService } from './doors/services/worker-service.ts';
@@ -93,6 +94,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
         draining: draining.signal,
       }),
       ...publishEvents(intake),
+      ...rebuildEvents({ database, log }),
     }),
     service(
       WorkerService,

@@ -199,6 +199,16 @@ export async function pointReaderAt(
   return count > 0;
 }
 
+/** Has a reader go on from another position; false when there is no such reader. */
+export async function moveReader(sql: Sql, reader: string, to: EventPosition): Promise<boolean> {
+  const { count } = await sql`
+    UPDATE event_reader SET stream_order = ${to.order}::text::xid8, subject_id = ${to.subjectId}::uuid,
+      sequence = ${to.sequence}::int, time = to_timestamp(${to.timeMs}::float8 / 1000),
+      node = NULL, expire_time = NULL, epoch = epoch + 1
+    WHERE reader = ${reader}`;
+  return count > 0;
+}
+
 /** Whoever holds a shard has lost it: it reads no more, and its next position is refused. */
 function rewound(sql: Sql, backMs: number) {
   return sql`stream_order = '0', subject_id = '00000000-0000-0000-0000-000000000000', sequence = 0,

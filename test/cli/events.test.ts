@@ -79,3 +79,9 @@ test.each([
   const result = await dstc(['events', ...args], options());
   expect(result).toMatchObject({ code, stdout: '', stderr: expect.stringMatching(text) });
 });
+
+test('says why nothing is published once more where no node has NATS', async () => {
+  const { code, stderr } = await dstc(['events', 'rebuild', '--since', '2h'], options());
+  expect(stderr).toContain('none was started with NATS_URL');
+  expect(code).toBe(1);
+});

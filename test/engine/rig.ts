@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
+import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { type FailureKind, TaskEventKind, TaskState } from '@dstc/contract/dstc/v1/task_pb';
 import { type SubmitTaskRequestSchema, TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
@@ -25,6 +26,7 @@ export interface EngineRig {
   readonly types: Client<typeof TaskTypeService>;
   readonly workers: Client<typeof WorkerService>;
   readonly namespaces: Client<typeof NamespaceService>;
+  readonly events: Client<typeof EventService>;
   /** Applies a type and answers with its name, so that each test has types of its own. */
   readonly type: (settings?: TypeSettings) => Promise<string>;
   readonly submit: (type: string, request?: MessageInitShape<typeof SubmitTaskRequestSchema>) => Promise<string>;
@@ -140,6 +142,7 @@ export function clientsOf(address: string, token: string) {
     types: createClient(TaskTypeService, transport),
     workers: createClient(WorkerService, transport),
     namespaces: createClient(NamespaceService, transport),
+    events: createClient(EventService, transport),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { JsonValue } from '@bufbuild/protobuf';
+import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type EngineRig, startEngineRig, success } from '../engine/rig.ts';
 import { startTestNats, type TestNats, testNatsProgram } from '../setup/nats.ts';
@@ -98,6 +99,23 @@ describe.skipIf(program === undefined)('the relay', () => {
     await workOff(worker, after.length);
     const ids = [...before, ...after];
     await expectHistory(await publishedOf(ids, 4), ids);
+  });
+
+  it('publishes once more what the stream has lost, when an operator says so', async () => {
+    const type = await rig.type();
+    const worker = await rig.workerOf(type, slots);
+    const ids = await Promise.all(Array.from({ length: 30 }, () => rig.submit(type)));
+    await workOff(worker, ids.length);
+    await publishedOf(ids, 4);
+    await reader.manager.streams.purge('dstc');
+    await rig.events.rebuildEvents({});
+    await expectHistory(await publishedOf(ids, 4), ids);
+    await reader.manager.streams.purge('dstc');
+    const startTime = timestampFromDate(new Date());
+    const later = [await rig.submit(type)];
+    await workOff(worker, later.length);
+    await rig.events.rebuildEvents({ startTime });
+    await expectHistory(await publishedOf(later, 4), later);
   });
 
   it('tells how far it is behind', async () => {

@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { parse as parseYaml } from 'yaml';
+import { openNatsReader } from '../events/nats-rig.ts';
+import { testNatsProgram } from '../setup/nats.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
 import { freePorts, processesOf, type Started, startDev } from './started.ts';
 
@@ -27,7 +30,10 @@ afterEach(async () => {
 
 function start(...args: string[]): Started {
   // The mark by which the processes of this test are found.
-  const running = startDev(['--folder', folder, ...args], { ...ports, TEST_FOLDER: folder });
+  const running = startDev(['--folder', folder, ...args], {
+    ...{ ...ports, TEST_FOLDER: folder },
+    ...(program !== undefined && { NATS_SERVER_BIN: program.file }),
+  });
   started.push(running);
   return running;
 }
@@ -38,6 +44,29 @@ async function processesAreGone(): Promise<void> {
   while (process.platform === 'linux' && !giveUp.aborted && (await processesOf(folder)).length > 0) await pause(50);
   if (process.platform === 'linux') expect(await processesOf(folder)).toEqual([]);
 }
+
+const program = await testNatsProgram();
+
+test.skipIf(program === undefined)(
+  'publishes what happens to the nats-server that it finds',
+  async () => {
+    const running = start();
+    const text = await running.seen(/dstc token|Ctrl-C/);
+    expect(text).toContain(`NATS               127.0.0.1:${ports.DSTC_NATS_PORT}`);
+    expect(text).toContain(`nats-server ${program?.version}, ${program?.file}`);
+    const settings: Record<string, string> = parseYaml(await readFile(join(folder, '.dstc/coordinator.yaml'), 'utf8'));
+    const reader = await openNatsReader({ port: Number(ports.DSTC_NATS_PORT) }, settings.nats_token);
+    await expect
+      .poll(async () => (await reader.manager.streams.info('dstc')).state.messages, { timeout: 20_000 })
+      // Of each example task at least submitted, leased, started, and its end.
+      .toBeGreaterThanOrEqual(80 * 4);
+    await reader.close();
+    await expect(openNatsReader({ port: Number(ports.DSTC_NATS_PORT) })).rejects.toThrow();
+    running.child.kill('SIGTERM');
+    await running.ended;
+  },
+  120_000,
+);
 
 test('does the example tasks once, and again with the same data, and leaves no process', async () => {
   const first = await start('--once').ended;

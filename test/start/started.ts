@@ -17,12 +17,13 @@ export interface Started {
 
 /** Ports that were free a moment ago, for the environment of a start. */
 export async function freePorts(): Promise<Record<string, string>> {
-  const [grpc, http, issuer, postgres] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const [grpc, http, issuer, postgres, nats] = await Promise.all(Array.from({ length: 5 }, freePort));
   return {
     DSTC_GRPC_ADDRESS: `127.0.0.1:${grpc}`,
     DSTC_HTTP_ADDRESS: `127.0.0.1:${http}`,
     DSTC_ISSUER_PORT: String(issuer),
     DSTC_POSTGRES_PORT: String(postgres),
+    DSTC_NATS_PORT: String(nats),
   };
 }
 

@@ -18,6 +18,7 @@ import { createEventRules, type EventRules } from './event-rules.ts';
 import { type EventsOptions, streamEvents } from './events.ts';
 import { createNamespaces, type Namespaces } from './namespaces.ts';
 import { createEventPublishing, type EventPublishing } from './publish-events.ts';
+import { type RebuildEventsOptions, rebuildEvents } from './rebuild-events.ts';
 import type { Submission, SubmitOptions } from './submission.ts';
 import { type SubmitResult, submitInBatches } from './submit-many.ts';
 import { submitRequest } from './submit-request.ts';
@@ -79,6 +80,11 @@ export interface Client extends Control, ControlMany, EventPublishing {
    * a stream that is lost is opened again after the last event. It begins with the first turn of the loop.
    */
   events(options?: EventsOptions): AsyncIterable<DstcEvent>;
+  /**
+   * Has the events of all namespaces published to NATS once more, for a stream that has lost some. Resolves when it has
+   * begun. Takes the permission `operate` on all task types.
+   */
+  rebuildEvents(options?: RebuildEventsOptions): Promise<void>;
   /** What the newest dead letters failed with. */
   deadLetters(filter?: TaskFilter): Promise<DeadLetterSummary>;
   /** The worker sessions of the namespace, oldest first. */
@@ -149,6 +155,7 @@ export function createClient(options: ClientOptions): Client {
     watch: (ids, watchOptions) => watchTasks(caller, namespace, ids, watchOptions),
 
     events: (eventsOptions) => streamEvents(caller, namespace, eventsOptions),
+    rebuildEvents: (rebuildOptions) => rebuildEvents(caller, namespace, rebuildOptions),
 
     ...createControl(caller, namespace),
     ...createControlMany(caller, namespace),

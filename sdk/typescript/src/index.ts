@@ -31,6 +31,7 @@ export type { Pause, PauseOptions } from './pause-state.ts';
 export type { BinaryPayload, JsonValue } from './payload.ts';
 export type { DeadlineOptions, RetryOptions } from './policies.ts';
 export type { EventPublishing, EventRuleOutcome, PublishedEvent, PublishResult } from './publish-events.ts';
+export type { RebuildEventsOptions } from './rebuild-events.ts';
 export type { DependencyTarget, DependsOn, OnFailure, Submission, SubmitOptions } from './submission.ts';
 export type {
   Dependency,

@@ -8,6 +8,8 @@ export interface CoordinatorSettings {
   readonly DATABASE_URL: string;
   readonly DSTC_ISSUER: string;
   readonly DSTC_POLICY_FILE: string;
+  readonly NATS_URL?: string;
+  readonly DSTC_NATS_TOKEN?: string;
 }
 
 /** Where clients find what they need to connect. */

@@ -24,16 +24,17 @@ export async function checkPorts(settings: StartSettings, afterKill: boolean): P
 }
 
 function portsOf(settings: StartSettings, afterKill: boolean): readonly PortUse[] {
-  const { grpcAddress, httpAddress, issuerPort, postgresPort, databaseUrl, issuer } = settings;
+  const { grpcAddress, httpAddress, issuerPort, postgresPort, natsPort, databaseUrl, natsUrl, issuer } = settings;
   const host = '127.0.0.1';
   return [
     { ...parseAddress(grpcAddress), user: 'the coordinator (gRPC)', variable: 'DSTC_GRPC_ADDRESS' },
     { ...parseAddress(httpAddress), user: 'the coordinator (HTTP)', variable: 'DSTC_HTTP_ADDRESS' },
     ...(issuer ? [] : [{ host, port: issuerPort, user: 'the identity provider', variable: 'DSTC_ISSUER_PORT' }]),
-    // A Postgres that was left running is stopped by the start of the next one, which checks the port after that.
+    // A Postgres or a NATS that was left running is stopped by the start of the next one, which checks the port after that.
     ...(databaseUrl || afterKill
       ? []
       : [{ host, port: postgresPort, user: 'the embedded Postgres', variable: 'DSTC_POSTGRES_PORT' }]),
+    ...(natsUrl || afterKill ? [] : [{ host, port: natsPort, user: 'the embedded NATS', variable: 'DSTC_NATS_PORT' }]),
   ];
 }
 

@@ -19,6 +19,9 @@ export interface StartSettings {
   readonly httpAddress: string;
   readonly issuerPort: number;
   readonly postgresPort: number;
+  readonly natsPort: number;
+  /** A NATS to use instead of one that is started here. */
+  readonly natsUrl: string | undefined;
   /** Of a database to use instead of the embedded one. */
   readonly databaseUrl: string | undefined;
   /** An identity provider to use instead of the embedded one. */
@@ -39,7 +42,8 @@ Starts a database, an identity provider, a coordinator and example workers, and 
   --help           this text
 
 Environment: DSTC_GRPC_ADDRESS (127.0.0.1:7420), DSTC_HTTP_ADDRESS (127.0.0.1:7480), DSTC_ISSUER_PORT (7490),
-DSTC_POSTGRES_PORT (7432); DATABASE_URL replaces the embedded database; DSTC_ISSUER with DSTC_CLIENT_ID, DSTC_CLIENT_SECRET
+DSTC_POSTGRES_PORT (7432), DSTC_NATS_PORT (7442); DATABASE_URL replaces the embedded database; NATS_URL replaces the nats-server
+of NATS_SERVER_BIN or the PATH, which is started where there is one; DSTC_ISSUER with DSTC_CLIENT_ID, DSTC_CLIENT_SECRET
 and DSTC_POLICY_FILE replaces the embedded identity provider.`;
 
 /** Reads command line and environment; throws StartError with all mistakes at once. */
@@ -75,6 +79,8 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     httpAddress: address('DSTC_HTTP_ADDRESS', '127.0.0.1:7480'),
     issuerPort: port('DSTC_ISSUER_PORT', 7490),
     postgresPort: port('DSTC_POSTGRES_PORT', 7432),
+    natsPort: port('DSTC_NATS_PORT', 7442),
+    natsUrl: env.NATS_URL || undefined,
     databaseUrl: env.DATABASE_URL || undefined,
     issuer: foreignIssuer(env, mistakes),
   };

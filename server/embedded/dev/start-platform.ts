@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DevProfile } from '@dstc/sdk';
@@ -24,13 +25,19 @@ const drainMsMax = 9_000;
 
 /** Starts database, identity provider and coordinator, and leaves the profile that clients find. */
 export async function startPlatform(deps: PlatformDeps, settings: StartSettings): Promise<DevProfile> {
-  // Both are needed, so both are waited for: a part that is starting could not be stopped.
-  const [database, identity] = await Promise.allSettled([startDatabase(deps, settings), startIdentity(deps, settings)]);
+  // All are needed, so all are waited for: a part that is starting could not be stopped.
+  const [database, identity, nats] = await Promise.allSettled([
+    startDatabase(deps, settings),
+    startIdentity(deps, settings),
+    startNats(deps, settings),
+  ]);
   if (database.status === 'rejected') throw database.reason;
   if (identity.status === 'rejected') throw identity.reason;
+  if (nats.status === 'rejected') throw nats.reason;
 
   const { issuer, policyFile, clients } = identity.value;
-  const coordinator = { DATABASE_URL: database.value, DSTC_ISSUER: issuer, DSTC_POLICY_FILE: policyFile };
+  const given = { DATABASE_URL: database.value, DSTC_ISSUER: issuer, DSTC_POLICY_FILE: policyFile };
+  const coordinator = { ...given, ...nats.value };
   const addresses = await startCoordinator(deps, settings, coordinator);
   const profile: DevProfile = { ...addresses, issuer, clients };
   await writeDevProfile(settings.dataDir, profile, coordinator);
@@ -87,6 +94,36 @@ async function startIdentity({ screen, parts }: PlatformDeps, settings: StartSet
   const names = Object.keys(clients).join(', ');
   screen.line(partLine('identity provider', issuer, `clients ${names}; up in ${seconds(performance.now() - began)}`));
   return { issuer, policyFile: server('embedded/policy.yaml'), clients };
+}
+
+/** The settings with which a coordinator finds NATS; none where there is none. */
+async function startNats({ screen, parts, onLost }: PlatformDeps, settings: StartSettings) {
+  if (settings.natsUrl !== undefined) {
+    screen.line(partLine('NATS', 'the one of NATS_URL'));
+    return {};
+  }
+  const began = performance.now();
+  const { findNatsProgram } = await import('../nats-program.ts');
+  const program = await findNatsProgram(process.env);
+  if (program === undefined) {
+    screen.line(partLine('NATS', 'none', 'no nats-server was found; events stay in the database'));
+    return {};
+  }
+  const { startEmbeddedNats } = await import('../nats.ts');
+  const token = randomBytes(24).toString('base64url');
+  const dataDir = join(settings.dataDir, 'nats');
+  const nats = await startEmbeddedNats({ program, dataDir, port: settings.natsPort, token });
+  let stopping = false;
+  parts.add(() => {
+    stopping = true;
+    return nats.stop();
+  });
+  void nats.ended.then(() => {
+    if (!stopping) onLost(`NATS ended; its log is ${join(dataDir, 'nats.log')}`);
+  });
+  const about = `nats-server ${program.version}, ${program.file}; up in ${seconds(performance.now() - began)}`;
+  screen.line(partLine('NATS', nats.address, about));
+  return { NATS_URL: `nats://${nats.address}`, DSTC_NATS_TOKEN: token };
 }
 
 async function startCoordinator(

@@ -41,7 +41,7 @@ export async function start({ screen, interrupted }: StartDeps, settings: StartS
     screen.problem(`\n${error.message}`);
     return 1;
   } finally {
-    if (interrupted.aborted) screen.line('\nstopping: workers, coordinator, identity provider, database …');
+    if (interrupted.aborted) screen.line('\nstopping: workers, coordinator, NATS, identity provider, database …');
     await parts.stop();
     if (interrupted.aborted) screen.line('stopped');
   }
@@ -66,7 +66,6 @@ async function run(deps: RunDeps, settings: StartSettings): Promise<number> {
   screen.line(screen.style('bold', 'DSTC starts'));
   const profile = await startPlatform({ screen, parts, onLost: lost }, settings);
   if (interrupted.aborted) return over;
-  screen.line(partLine('events', 'in the database', 'the history of every task; NATS is not used yet'));
 
   const credentials = (client: keyof typeof profile.clients) =>
     clientCredentials({ issuer: profile.issuer, ...profile.clients[client] });

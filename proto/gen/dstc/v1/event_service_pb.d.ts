@@ -271,6 +271,47 @@ export declare type PublishEventsResponse = Message<"dstc.v1.PublishEventsRespon
 export declare const PublishEventsResponseSchema: GenMessage<PublishEventsResponse>;
 
 /**
+ * From where on events are published once more.
+ *
+ * @generated from message dstc.v1.RebuildEventsRequest
+ */
+export declare type RebuildEventsRequest = Message<"dstc.v1.RebuildEventsRequest"> & {
+  /**
+   * The tenant in which the caller has the permission; empty means `default`.
+   *
+   * @generated from field: string namespace = 1;
+   */
+  namespace: string;
+
+  /**
+   * What happened at this time or later; unset means everything that history holds.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 2;
+   */
+  startTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message dstc.v1.RebuildEventsRequest.
+ * Use `create(RebuildEventsRequestSchema)` to create a new message.
+ */
+export declare const RebuildEventsRequestSchema: GenMessage<RebuildEventsRequest>;
+
+/**
+ * It has begun.
+ *
+ * @generated from message dstc.v1.RebuildEventsResponse
+ */
+export declare type RebuildEventsResponse = Message<"dstc.v1.RebuildEventsResponse"> & {
+};
+
+/**
+ * Describes the message dstc.v1.RebuildEventsResponse.
+ * Use `create(RebuildEventsResponseSchema)` to create a new message.
+ */
+export declare const RebuildEventsResponseSchema: GenMessage<RebuildEventsResponse>;
+
+/**
  * Hands out events, and takes them in. The errors that every RPC may answer are listed at TaskService.
  *
  * @generated from service dstc.v1.EventService
@@ -324,6 +365,19 @@ export declare const EventService: GenService<{
     methodKind: "unary";
     input: typeof PublishEventsRequestSchema;
     output: typeof PublishEventsResponseSchema;
+  },
+  /**
+   * Publishes events to NATS once more, of all namespaces: all that history holds, or from a time on. For a stream that
+   * has lost some of them; consumers drop those that they had by their `id`. Answers at once; new events follow when the old
+   * ones are out. The permission must cover all task types (`*`).
+   * Errors: UNIMPLEMENTED when no node has ever published events, as none was started with NATS.
+   *
+   * @generated from rpc dstc.v1.EventService.RebuildEvents
+   */
+  rebuildEvents: {
+    methodKind: "unary";
+    input: typeof RebuildEventsRequestSchema;
+    output: typeof RebuildEventsResponseSchema;
   },
 }>;
 

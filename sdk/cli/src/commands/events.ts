@@ -109,9 +109,29 @@ says with which cursor to go on. JSON comes one object a line.`,
   },
 });
 
+const rebuild = buildCommand<CallFlags & { readonly since?: Date }, [], CliContext>({
+  async func({ since, ...flags }) {
+    const { client } = await this.connect(flags);
+    await client.rebuildEvents({ since });
+    this.screen.err(
+      'events are published to NATS once more; dstc_event_backlog of the metrics tells how many are left',
+    );
+  },
+  parameters: {
+    flags: { ...callFlags, since: timeFlag('Only what happened then or later') },
+    aliases: callAliases,
+  },
+  docs: {
+    brief: 'Publish events to NATS once more',
+    fullDescription: `For a stream that has lost some of them: publishes everything that history holds, or what happened since a time, of all
+namespaces. Consumers drop what they had by its id. New events follow when the old ones are out. Takes the permission operate
+on all task types. A stream that is deleted or loses its store needs no help: the coordinators notice.`,
+  },
+});
+
 /** `dstc events …` */
 export const eventCommands = buildRouteMap({
-  routes: { tail, replay, publish },
+  routes: { tail, replay, publish, rebuild },
   docs: { brief: 'Events: what happens, what has happened, and what happened elsewhere' },
 });
 
