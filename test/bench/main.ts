@@ -6,6 +6,7 @@ import { measureLifecycle } from './measure/lifecycle.ts';
 import { measureLimits } from './measure/limits.ts';
 import type { Measure, Subject } from './measure/measure.ts';
 import { measureSubmit } from './measure/submit.ts';
+import { measureSubscribe } from './measure/subscribe.ts';
 import { type BenchOptions, type FigureKey, parseOptions, usage } from './options.ts';
 import { tableOf } from './table.ts';
 import { startWorld, type World } from './world.ts';
@@ -16,6 +17,7 @@ const measures: Readonly<Record<FigureKey, { readonly measure: Measure; readonly
   c: { measure: measureLatency, compared: ['graphile-worker'] },
   a: { measure: measureSubmit, compared: ['graphile-worker'] },
   e: { measure: measureLimits, compared: ['dstc, concurrency', 'dstc, key', 'dstc, rate', 'dstc, all per key'] },
+  f: { measure: measureSubscribe, compared: [] },
   b: { measure: measureLifecycle, compared: ['graphile-worker', 'graphile-worker, local queue'] },
 };
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-export const figureKeys = ['a', 'b', 'c', 'd', 'e'] as const;
+export const figureKeys = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
 export type FigureKey = (typeof figureKeys)[number];
 
 export interface BenchOptions {
@@ -19,7 +19,8 @@ export interface BenchOptions {
 export const usage = `usage: npm run bench -- [options]
   --seconds N    length of each load (default 10)
   --runs N       repetitions, the compared systems taking turns (default 3)
-  --only a,b     a: single submits, b: whole lifecycle, c: idle latency, d: idle cost, e: cost of limits
+  --only a,b     a: single submits, b: whole lifecycle, c: idle latency, d: idle cost, e: cost of limits,
+                 f: subscribers
   --no-peer      leave graphile-worker out
   --quick        one run of a second: shows that every figure comes out, says nothing about speed
   --json         one JSON document instead of the table

@@ -38,6 +38,7 @@ export interface World {
 export const submitType = 'bench.submit';
 export const lifecycleType = 'bench.lifecycle';
 export const latencyType = 'bench.latency';
+export const subscribeType = 'bench.subscribe';
 
 const plenty = 1_000_000;
 const key = { label: 'tenant' };
@@ -159,7 +160,7 @@ async function applyTypes(
 ): Promise<void> {
   const client = createClient({ address, credentials: clientCredentials({ issuer, ...operator }) });
   try {
-    for (const name of [submitType, lifecycleType, latencyType]) await client.types.apply({ name });
+    for (const name of [submitType, lifecycleType, latencyType, subscribeType]) await client.types.apply({ name });
     for (const type of Object.values(limitedTypes)) await client.types.apply(type);
   } finally {
     client.close();

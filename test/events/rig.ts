@@ -41,11 +41,11 @@ export interface EventRig {
   readonly stop: () => Promise<void>;
 }
 
-export async function startEventRig(): Promise<EventRig> {
+export async function startEventRig(settings: Record<string, string> = {}): Promise<EventRig> {
   const directory = await temporaryDirectory();
   const policyFile = join(directory, 'policy.yaml');
   await writeFile(policyFile, policyText);
-  const coordinator = await startTestCoordinator({ DSTC_POLICY_FILE: policyFile });
+  const coordinator = await startTestCoordinator({ DSTC_POLICY_FILE: policyFile, ...settings });
   const sql = postgres(coordinator.databaseUrl, { max: 8, onnotice: () => undefined });
   const token = (who: Who) => coordinator.identity.forge({ sub: who, client_id: who });
   const database = openDatabase({ url: coordinator.databaseUrl, connections: 8, applicationName: 'writer' });

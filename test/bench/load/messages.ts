@@ -8,6 +8,8 @@ export interface LoadSettings {
   readonly localQueue?: boolean;
   /** Of a producer: how many tenants its tasks belong to, in turn; none when it is left out. */
   readonly keys?: number;
+  /** How many streams of events there are. */
+  readonly subscribers?: number;
 }
 
 /** From the load. */
@@ -19,7 +21,7 @@ export type FromLoad =
 
 export interface LoadResult {
   readonly kind: 'result';
-  /** Tasks submitted or done, a warm-up included. */
+  /** Tasks submitted or done, a warm-up included; events delivered. */
   readonly count: number;
   readonly seconds: number;
   /** Of each call within the seconds. */

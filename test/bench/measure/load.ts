@@ -3,7 +3,7 @@ import type { LoadResult, LoadSettings, ToLoad } from '../load/messages.ts';
 import type { World } from '../world.ts';
 
 export type LoadName =
-  | `dstc-${'submit' | 'produce' | 'work' | 'latency' | 'idle'}`
+  | `dstc-${'submit' | 'produce' | 'work' | 'latency' | 'idle' | 'subscribe'}`
   | `peer-${'submit' | 'produce' | 'work' | 'latency'}`;
 
 /** A load in a process of its own, set up and waiting. */
