@@ -30,7 +30,7 @@ export interface Outcome {
 }
 
 const drainMsMax = 60_000;
-const readyMsMax = 60_000;
+const readyMsMax = 180_000;
 /** A shorter storm is to be over sooner. */
 const calmFromMinutes = 1;
 const rates = { min: 20, max: 1_000 };
