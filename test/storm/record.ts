@@ -22,7 +22,12 @@ export interface SessionEntry {
 /** Single faults while nothing else happens, for the figures that are promised. */
 export interface Calm {
   /** A worker that was killed, and came back only when its leases were with others. */
-  readonly killed: { readonly worker: string; readonly sessionId: string; readonly atMs: number };
+  readonly killed: {
+    readonly worker: string;
+    readonly sessionId: string;
+    readonly node: string;
+    readonly atMs: number;
+  };
   /** Each coordinator was restarted in order, and then one was killed. */
   readonly restartsFromMs: number;
   readonly lostNode: { readonly node: string; readonly atMs: number; readonly workers: readonly string[] };
