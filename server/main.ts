@@ -1,5 +1,5 @@
 import { type DestinationStream, pino } from 'pino';
-import { readConfig } from './config.ts';
+import { type Config, readConfig } from './config.ts';
 import { startCoordinator } from './coordinator.ts';
 import { migrate } from './store/migrate.ts';
 
@@ -12,11 +12,17 @@ async function main(command: string | undefined): Promise<void> {
     case 'serve':
       return serve();
     case 'migrate':
-      return migrate(readConfig(process.env).databaseUrl);
+      return bringUpToDate(readConfig(process.env), (text) => console.error(`dstc: ${text}`));
     default:
       console.error(usage);
       process.exitCode = 2;
   }
+}
+
+async function bringUpToDate({ databaseUrl }: Config, tell: (text: string) => void): Promise<void> {
+  const { rebasedEvents } = await migrate(databaseUrl);
+  if (rebasedEvents > 0)
+    tell(`this database was restored from another server: ${rebasedEvents} events were put in order`);
 }
 
 /** A supervisor signals a whole process group, and whoever started this one passes the same signal on. */
@@ -28,7 +34,7 @@ async function serve(): Promise<void> {
     { level: config.logLevel, base: { node: config.nodeName } },
     pino.destination(2) as DestinationStream,
   );
-  await migrate(config.databaseUrl);
+  await bringUpToDate(config, (text) => log.warn(text));
   const coordinator = await startCoordinator(config, log);
   let stoppingSinceMs: number | undefined;
   const stop = async (signal: string) => {

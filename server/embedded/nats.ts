@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import type { NatsProgram } from './nats-program.ts';
 import { checkPortIsFree } from './port.ts';
 import { StartError } from './start-error.ts';
+import { stopWhenWeDie } from './watchdog.ts';
 
 export interface EmbeddedNatsOptions {
   readonly program: NatsProgram;
@@ -69,7 +70,12 @@ export async function startEmbeddedNats({
     child.once('error', () => resolve());
     child.once('exit', () => resolve());
   });
-  void ended.then(() => process.off('exit', kill));
+  const watchdog = stopWhenWeDie(child.pid, 'TERM', undefined);
+  // It must not outlive the server: the process id could be somebody else's then.
+  void ended.then(() => {
+    process.off('exit', kill);
+    watchdog.kill('SIGKILL');
+  });
 
   if (!(await isReady(port, ended))) {
     kill();

@@ -1,6 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { open, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -10,6 +9,7 @@ import type { PostgresPlace } from './postgres-place.ts';
 import type { PostgresPrograms } from './postgres-programs.ts';
 import { cleanEnvironment, runProgram } from './run-program.ts';
 import { StartError } from './start-error.ts';
+import { stopWhenWeDie } from './watchdog.ts';
 
 export interface PostmasterDeps {
   readonly place: PostgresPlace;
@@ -72,7 +72,7 @@ async function spawnPostgres(deps: PostmasterDeps, settings: readonly string[]):
 }
 
 function postmaster({ account }: PostmasterDeps, child: ChildProcess, ended: Promise<void>): Postmaster {
-  const watchdog = stopWhenWeDie(child.pid, account);
+  const watchdog = stopWhenWeDie(child.pid, 'INT', account);
   // It must not outlive Postgres: the process id could be somebody else's then.
   void ended.then(() => watchdog.kill('SIGKILL'));
   child.unref();
@@ -138,23 +138,6 @@ async function stopChild(child: ChildProcess, ended: Promise<void>): Promise<voi
     await Promise.race([ended, pause(stopMsMax, undefined, { signal: timer.signal }).catch(() => undefined)]);
     timer.abort();
   }
-}
-
-/**
- * A shell that waits for the end of its input, which comes when this process is gone, even by a kill -9, and then stops
- * Postgres. Without it a killed test run would leave a server behind.
- */
-function stopWhenWeDie(pid: number | undefined, account: Account | undefined): ChildProcess {
-  const watchdog = spawn('/bin/sh', ['-c', 'while read -r _; do :; done; kill -INT "$1"', 'sh', String(pid)], {
-    cwd: '/',
-    env: cleanEnvironment(),
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-    ...account,
-  });
-  watchdog.unref();
-  if (watchdog.stdin instanceof Socket) watchdog.stdin.unref();
-  return watchdog;
 }
 
 async function pidFileLines(pidFile: string): Promise<readonly string[]> {

@@ -3,15 +3,21 @@ import { drizzle } from 'drizzle-orm/postgres-js';
 import { migrate as runMigrations } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
 import { ensureEventPartitions } from './event-partitions.ts';
+import { rebaseStreamOrders } from './rebase-stream.ts';
 
 /** Any number that nobody else uses; the same on every node. */
 const migrationLock = 4_207_420;
+
+export interface Migrated {
+  /** Events whose order came from another server's clock; see `rebaseStreamOrders`. */
+  readonly rebasedEvents: number;
+}
 
 /**
  * Brings the schema up to date. Nodes that start together wait for each other: Drizzle's migrator takes no lock, so an
  * advisory one is held on the same connection.
  */
-export async function migrate(url: string): Promise<void> {
+export async function migrate(url: string): Promise<Migrated> {
   const client = postgres(url, { max: 1, onnotice: () => undefined, connection: { application_name: 'dstc-migrate' } });
   try {
     await client`SELECT pg_advisory_lock(${migrationLock})`;
@@ -21,6 +27,7 @@ export async function migrate(url: string): Promise<void> {
       migrationsTable: 'schema_migration',
     });
     await ensureEventPartitions(client);
+    return { rebasedEvents: await client.begin(rebaseStreamOrders) };
   } finally {
     await client.end();
   }

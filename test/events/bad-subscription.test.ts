@@ -30,6 +30,13 @@ const cursors: Readonly<Record<string, () => Request>> = {
   'with an order that there cannot be': () => sealed(`99999999999999999999.${id}.1.${Date.now()}`),
   'with a sequence that there cannot be': () => sealed(`1.${id}.4294967296.${Date.now()}`),
   'that is no position': () => sealed("1'; DROP TABLE task; --"),
+  'of another clock of transactions': () =>
+    startAt(
+      toCursor('default', {
+        position: { order: '5000000000000', subjectId: id, sequence: 1, timeMs: Date.now() },
+        sinceMs: undefined,
+      }),
+    ),
   'that is older than the history': () =>
     startAt(
       toCursor('default', { position: { order: '5', subjectId: id, sequence: 1, timeMs: oldMs }, sinceMs: undefined }),
