@@ -2,6 +2,11 @@ import { defineConfig } from 'drizzle-kit';
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: ['./server/store/schema.ts', './server/store/event-schema.ts', './server/store/event-rule-table.ts'],
+  schema: [
+    './server/store/schema.ts',
+    './server/store/event-schema.ts',
+    './server/store/event-rule-table.ts',
+    './server/store/webhook-tables.ts',
+  ],
   out: './server/store/migrations',
 });

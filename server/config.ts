@@ -5,6 +5,7 @@ import { type IssuerProfile, issuerMistakes } from './auth/issuer.ts';
 import { type NatsConfig, natsMistakes, readNats, type Setting } from './config-nats.ts';
 import { limits } from './domain/limits.ts';
 import { parseAddress } from './doors/door.ts';
+import { type Network, parseNetwork } from './events/webhooks/addresses.ts';
 
 /** Everything that an operator can set, checked and frozen. */
 export interface Config extends NatsConfig {
@@ -24,6 +25,8 @@ export interface Config extends NatsConfig {
   readonly nodeName: string;
   /** The name of this installation: all nodes that share a database. */
   readonly cell: string;
+  readonly webhookAllowHttp: boolean;
+  readonly webhookAllowNetworks: readonly Network[];
   readonly logLevel: LogLevel;
 }
 
@@ -91,6 +94,8 @@ export function readConfig(environment: Environment): Config {
     nodeName: setting('DSTC_NODE_NAME', (text) => text, `${hostname()}-${process.pid}`),
     cell,
     ...readNats(setting, { list, whole, oneOf, matching }, cell),
+    webhookAllowHttp: setting('DSTC_WEBHOOK_ALLOW_HTTP', yesOrNo, false),
+    webhookAllowNetworks: setting('DSTC_WEBHOOK_ALLOW_NETWORKS', (text) => list(text).map(parseNetwork), []),
     logLevel: setting('DSTC_LOG_LEVEL', oneOf(logLevels), 'info'),
   };
 
@@ -180,6 +185,10 @@ function matching(pattern: RegExp, about: string): (text: string) => string {
     if (pattern.test(text)) return text;
     throw new Error(`${JSON.stringify(text)} is not ${about}`);
   };
+}
+
+function yesOrNo(text: string): boolean {
+  return oneOf(['true', 'false'])(text) === 'true';
 }
 
 function list(text: string): readonly string[] {

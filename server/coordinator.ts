@@ -3,6 +3,7 @@ import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
+import { WebhookService } from '@dstc/contract/dstc/v1/webhook_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import type { Logger } from 'pino';
 import { createCallers } from './auth/caller.ts';
@@ -24,6 +25,7 @@ import { createEventIntake, publishEvents } from './doors/services/publish-event
 import { rebuildEvents } from './doors/services/rebuild-events.ts';
 import { taskService } from './doors/services/task-service.ts';
 import { taskTypeService } from './doors/services/task-type-service.ts';
+import { webhookService } from './doors/services/webhook-service.ts';
 import { workerService } from './doors/services/worker-service.ts';
 import { openTls, type Tls } from './doors/tls.ts';
 import { createReportByEvent } from './doors/worker/report-event.ts';
@@ -31,9 +33,11 @@ import { createWorkerReports } from './doors/worker/reports.ts';
 import { startEngine } from './engine/engine.ts';
 import { createLimiter } from './events/limiter.ts';
 import { startNodeHints } from './events/node-hints.ts';
+import { startShardReader } from './events/shard-reader.ts';
 import { startEvents } from './events/start-events.ts';
 import { createSubscribers } from './events/subscribers.ts';
 import { createTail } from './events/tail.ts';
+import { startWebhooks } from './events/webhooks/start-webhooks.ts';
 import { createMetrics } from './metrics.ts';
 import { openDatabase } from './store/database.ts';
 
@@ -71,6 +75,12 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     ...engine.dispatch,
     serves: (id) => engine.sessions.get(id) !== undefined || engine.dispatch.sessionsOf(id).length > 0,
   });
+  const webhooks = startWebhooks(
+    { database, log },
+    { cell, allowsHttp: config.webhookAllowHttp, allowedNetworks: config.webhookAllowNetworks },
+  );
+  const webhookReader = startShardReader({ database, log, eventsWritten, node }, webhooks.consumer);
+  const readers = [...events.readers, webhookReader];
   const draining = new AbortController();
   const reports = createWorkerReports(engine);
   const tail = createTail({ database, written: engine.wake.eventsWritten, log });
@@ -96,6 +106,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
       ...publishEvents(intake),
       ...rebuildEvents({ database, log }),
     }),
+    service(WebhookService, webhookService({ ...webhooks, database })),
     service(
       WorkerService,
       workerService({ engine, database, callers, reports, log, leaseMs, payloadBytesMax, draining: draining.signal }),
@@ -114,7 +125,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     const grpc = await startGrpcDoor(deps, { ...doorOptions, address: config.grpcAddress });
     doors.push(grpc);
     const http = await startHttpDoor(
-      { ...deps, metrics: createMetrics(engine, events, subscribers) },
+      { ...deps, metrics: createMetrics({ engine, subscribers, events: { ...events, readers }, webhooks }) },
       { ...doorOptions, address: config.httpAddress, events: intake, corsOrigins: config.corsOrigins },
     );
     doors.push(http);
@@ -140,7 +151,8 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     hints.stop();
     await engine.stop();
     // What it wrote last goes out, too.
-    await events.stop();
+    await Promise.all([events.stop(), webhookReader.stop()]);
+    await webhooks.stop();
     policy.close();
     tls?.close();
     await database.close();

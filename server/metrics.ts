@@ -3,11 +3,20 @@ import type { Engine } from './engine/engine.ts';
 import type { Tallied } from './engine/tally.ts';
 import type { Events } from './events/start-events.ts';
 import type { Subscribers } from './events/subscribers.ts';
+import { addWebhookMetrics, type WebhookActivity } from './webhook-metrics.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
+/** The parts of a node that are watched. */
+export interface Observed {
+  readonly engine: Engine;
+  readonly subscribers: Pick<Subscribers, 'count'>;
+  readonly events: Events;
+  readonly webhooks: WebhookActivity;
+}
+
 /** What a node tells Prometheus. Labels never carry names that callers choose, so the number of series is bounded. */
-export function createMetrics(engine: Engine, events: Events, subscribers: Pick<Subscribers, 'count'>): Registry {
+export function createMetrics({ engine, subscribers, events, webhooks }: Observed): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -96,6 +105,7 @@ export function createMetrics(engine: Engine, events: Events, subscribers: Pick<
     },
   });
   addEventMetrics(registry, events);
+  addWebhookMetrics(registry, webhooks);
   return registry;
 }
 

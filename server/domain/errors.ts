@@ -31,6 +31,8 @@ export const codeOfReason = {
   QUEUE_FULL: 'RESOURCE_EXHAUSTED',
   EVENT_RULE_NOT_FOUND: 'NOT_FOUND',
   EVENT_RULE_FAILED: 'INVALID_ARGUMENT',
+  WEBHOOK_NOT_FOUND: 'NOT_FOUND',
+  LIMIT_REACHED: 'RESOURCE_EXHAUSTED',
 } as const;
 
 export type ErrorReason = keyof typeof codeOfReason;
@@ -93,5 +95,12 @@ export function taskTypeNotFound(name: string): DstcError {
 export function eventRuleNotFound(name: string): DstcError {
   return new DstcError('EVENT_RULE_NOT_FOUND', `there is no event rule ${name} that you may see`, {
     metadata: { event_rule: name },
+  });
+}
+
+/** A foreign webhook and one that does not exist get the same answer. */
+export function webhookNotFound(id: string): DstcError {
+  return new DstcError('WEBHOOK_NOT_FOUND', `there is no webhook ${id} that you may see`, {
+    metadata: { webhook_id: id },
   });
 }

@@ -123,6 +123,48 @@ export const limits = {
   snapshotAgeMsMax: 30_000,
   snapshotWarningEveryMs: 60_000,
   historyDaysDefault: 90,
+
+  webhooksPerNamespaceMax: 100,
+  /** Requests that a node has under way, to all endpoints and to one; tests of people come on top. */
+  webhookSendingMax: 128,
+  webhookSendingPerEndpointMax: 8,
+  webhookTestsMax: 8,
+  webhookConnectMsMax: 5_000,
+  /** From the first byte to the last, with all that one delivery asks for. */
+  webhookDeliveryMsMax: 15_000,
+  /** After this time a delivery whose node said nothing is sent by another one. */
+  webhookLeaseMs: 45_000,
+  webhookResponseBytesMax: 64 * 1024,
+  webhookErrorCharactersMax: 500,
+  webhookAttemptsMax: 12,
+  /** How long a delivery is tried in any case. */
+  webhookPendingMsMax: 24 * 3_600_000,
+  webhookRetryAfterMsMax: 3_600_000,
+  /** Of one webhook; what is beyond that is given up, the oldest first. */
+  webhookPendingMax: 100_000,
+  webhookDeadLettersMax: 100_000,
+  webhookSucceededMax: 10_000,
+  webhookLogMsMax: 14 * 24 * 3_600_000,
+  webhookReferenceMsMax: 180 * 24 * 3_600_000,
+  webhookSweepIntervalMs: 15_000,
+  /** Of one that people ask for, and of one call that replays. */
+  webhookEventsMax: 500,
+  /** Deliveries that one statement makes, ends or deletes. */
+  webhookBatchMax: 1_000,
+  webhookPageSizeDefault: 100,
+  webhookDeliveryPageSizeDefault: 50,
+  webhookReplayMax: 1_000,
+  webhookCountMax: 10_000,
+  webhookSecretOverlapMsDefault: 24 * 3_600_000,
+} as const;
+
+/** How long a delivery that failed waits: full jitter below a bound that grows from half a minute to four hours. */
+export const webhookRetry = {
+  attemptsMax: limits.webhookAttemptsMax,
+  initialDelayMs: 30_000,
+  multiplier: 3,
+  delayMsMax: 4 * 3_600_000,
+  nonRetryableCodes: [] as readonly string[],
 } as const;
 
 export const priorityDefault = 4;

@@ -57,6 +57,8 @@ export const reasonProto = {
   WORKER_DRAINED: ReasonProto.WORKER_DRAINED,
   EVENT_RULE_NOT_FOUND: ReasonProto.EVENT_RULE_NOT_FOUND,
   EVENT_RULE_FAILED: ReasonProto.EVENT_RULE_FAILED,
+  WEBHOOK_NOT_FOUND: ReasonProto.WEBHOOK_NOT_FOUND,
+  LIMIT_REACHED: ReasonProto.LIMIT_REACHED,
 } as const satisfies Record<ErrorReason, ReasonProto>;
 
 /** Fails to compile when the contract has a reason that the domain lacks. */

@@ -24,7 +24,7 @@ import type { RetryPolicy } from '../domain/retry.ts';
 import { taskStates } from '../domain/task-state.ts';
 import type { TypeLimits } from '../domain/type-limits.ts';
 
-const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
+export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
 /** A transaction's id that never comes again; digits, because a number would not hold it. */
 export const xid8 = customType<{ data: string }>({ dataType: () => 'xid8' });
 export const instant = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' });

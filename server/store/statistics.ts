@@ -10,7 +10,8 @@ import type { Sql } from './database.ts';
 export function outgrownTables(sql: Sql) {
   return sql<{ name: string }[]>`
     SELECT relname AS name FROM pg_class
-    WHERE oid IN ('task'::regclass, 'task_dependency'::regclass, 'idempotency_key'::regclass, 'key_bucket'::regclass)
+    WHERE oid IN ('task'::regclass, 'task_dependency'::regclass, 'idempotency_key'::regclass, 'key_bucket'::regclass,
+      'webhook_delivery'::regclass)
       AND relpages < 1000
       AND pg_relation_size(oid) > 4 * GREATEST(relpages, 10) * current_setting('block_size')::int`;
 }

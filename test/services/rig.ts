@@ -62,7 +62,8 @@ export async function startRig(settings: Record<string, string> = {}): Promise<R
         SELECT (SELECT count(*)::int FROM task) AS task, (SELECT count(*)::int FROM task_event) AS task_event,
           (SELECT count(*)::int FROM idempotency_key) AS idempotency_key, (SELECT count(*)::int FROM task_type) AS task_type,
           (SELECT count(*)::int FROM worker_session) AS worker_session,
-          (SELECT count(*)::int FROM task_dependency) AS task_dependency, (SELECT count(*)::int FROM task_gate) AS task_gate`;
+          (SELECT count(*)::int FROM task_dependency) AS task_dependency, (SELECT count(*)::int FROM task_gate) AS task_gate,
+          (SELECT count(*)::int FROM webhook) AS webhook`;
       return { ...counts };
     },
     async stop() {

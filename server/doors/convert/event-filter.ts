@@ -5,10 +5,10 @@ import { type EventFilter, isEventType } from '../../events/event-filter.ts';
 import { labelConditionsOf } from './task-filter.ts';
 
 /** Throws FIELD_INVALID for a type that no event has: it would be silence that looks like nothing happens. */
-export function eventFilterOf(message: EventFilterMessage | undefined): EventFilter {
+export function eventFilterOf(message: EventFilterMessage | undefined, field = 'filter'): EventFilter {
   const types = message?.types ?? [];
   for (const [index, type] of types.entries()) {
-    if (!isEventType(type)) throw fieldInvalid(`filter.types[${index}]`, 'is a type that no event has');
+    if (!isEventType(type)) throw fieldInvalid(`${field}.types[${index}]`, 'is a type that no event has');
   }
   return {
     types,

@@ -19,7 +19,7 @@ export function optionalMs(field: string, duration: Duration | undefined): numbe
   return duration === undefined ? undefined : msOf(field, duration);
 }
 
-function dateOf(field: string, timestamp: Timestamp): Date {
+export function dateOf(field: string, timestamp: Timestamp): Date {
   if (timestamp.nanos < 0 || timestamp.nanos > 999_999_999) throw fieldInvalid(field, 'has nanoseconds out of range');
   return timestampDate(timestamp);
 }

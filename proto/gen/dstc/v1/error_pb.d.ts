@@ -222,6 +222,20 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_EVENT_RULE_FAILED = 28;
    */
   EVENT_RULE_FAILED = 28,
+
+  /**
+   * NOT_FOUND. No such webhook, or none that the caller may see.
+   *
+   * @generated from enum value: ERROR_REASON_WEBHOOK_NOT_FOUND = 29;
+   */
+  WEBHOOK_NOT_FOUND = 29,
+
+  /**
+   * RESOURCE_EXHAUSTED. There are as many of these as the limit in the metadata allows.
+   *
+   * @generated from enum value: ERROR_REASON_LIMIT_REACHED = 30;
+   */
+  LIMIT_REACHED = 30,
 }
 
 /**

@@ -1,0 +1,45 @@
+import type { HttpAnswer } from './http-client.ts';
+import { retryAfterMs } from './retry-after.ts';
+
+/** What became of a delivery. */
+export type Outcome =
+  | {
+      readonly is: 'taken';
+      /** Null when there was nothing to send. */
+      readonly status: number | null;
+      /** What the other product calls the task from now on; null when it did not say. */
+      readonly externalId: string | null;
+      /** What is worth knowing all the same; empty when nothing is. */
+      readonly remark: string;
+    }
+  /** Nobody wants events there any more. */
+  | { readonly is: 'gone'; readonly status: number; readonly error: string }
+  | { readonly is: 'failed'; readonly status: number | null; readonly error: string; readonly retryAfterMs: number };
+
+/** Why an answer is no success; undefined when it is one. */
+export function failureOf(
+  answer: HttpAnswer,
+  bounds: { readonly retryAfterMsMax: number; readonly errorCharactersMax: number },
+): Exclude<Outcome, { is: 'taken' }> | undefined {
+  const { status, headers } = answer;
+  if (status >= 200 && status < 300) return undefined;
+  const error = errorText(answer).slice(0, bounds.errorCharactersMax);
+  if (status === 410) return { is: 'gone', status, error };
+  const waitMs = retryAfterMs(headers, { nowMs: Date.now(), msMax: bounds.retryAfterMsMax }) ?? 0;
+  return { is: 'failed', status, error, retryAfterMs: waitMs };
+}
+
+function errorText({ status, headers, body }: HttpAnswer): string {
+  if (status >= 300 && status < 400) {
+    const target = headers.location === undefined ? '' : `: ${printable(headers.location)}`;
+    return `HTTP ${status}: redirects are not followed; set the URL that this one leads to${target}`;
+  }
+  const said = printable(body).trim();
+  return said === '' ? `HTTP ${status}` : `HTTP ${status}: ${said}`;
+}
+
+/** On one line, and without what would upset a terminal or Postgres. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\ufffd\s]+/g, ' ').toWellFormed();
+}

@@ -1,0 +1,163 @@
+import type { Logger } from 'pino';
+import { type ClaimedDelivery, claimDueDeliveries } from '../../store/claim-deliveries.ts';
+import type { Database } from '../../store/database.ts';
+import { createPause } from '../pause.ts';
+import type { Outcome } from './outcome.ts';
+import type { SendDelivery } from './send-delivery.ts';
+import { endOf, recordSettlements, type Settlement } from './settlements.ts';
+
+/** What became of the attempts of this node. */
+export interface SenderCounts {
+  readonly succeeded: number;
+  readonly failed: number;
+  /** Those of the failed ones after which no other attempt comes. */
+  readonly deadLettered: number;
+}
+
+/** Sends what is due. Every node does; a delivery that a node has is no other's until its lease is over. */
+export interface Sender {
+  /** There may be something due. */
+  readonly wake: () => void;
+  readonly counts: () => SenderCounts;
+  /** Requests under way, with those whose end is not recorded yet. */
+  readonly sending: () => number;
+  /** Lets what is under way end, though not for long; what does not is given back. */
+  readonly stop: () => Promise<void>;
+}
+
+export interface SenderOptions {
+  readonly sendingMax: number;
+  readonly perEndpointMax: number;
+  readonly leaseMs: number;
+  readonly pollMs: number;
+}
+
+const failureMs = 250;
+const stopMsMax = 2_000;
+
+export function startSender(
+  deps: { readonly database: Database; readonly send: SendDelivery; readonly log: Logger },
+  options: SenderOptions,
+): Sender {
+  const { database, log } = deps;
+  const pause = createPause();
+  const stopping = new AbortController();
+  const underWay = new Set<ClaimedDelivery>();
+  const attempts = new Set<Promise<void>>();
+  /** Webhooks that got as much as they may, so that an end makes room for more. */
+  const full = new Set<string>();
+  const counts = { succeeded: 0, failed: 0, deadLettered: 0 };
+  let settled: Settlement[] = [];
+  let recording: Promise<void> | undefined;
+  let isStopping = false;
+
+  const loop = keepClaiming();
+
+  async function keepClaiming(): Promise<void> {
+    while (!isStopping) {
+      const claimed = await claim().catch((error: unknown) => {
+        log.warn({ err: error }, 'due deliveries were not claimed; another look follows');
+        return failureMs;
+      });
+      if (!isStopping && claimed > 0) await pause.forMs(claimed);
+    }
+  }
+
+  /** Claims once; answers with how long there is time for the next look. */
+  async function claim(): Promise<number> {
+    const deliveriesMax = options.sendingMax - underWay.size;
+    if (deliveriesMax <= 0) return options.pollMs;
+    const sending = countByWebhook(underWay);
+    const { perEndpointMax: perWebhookMax, leaseMs } = options;
+    const claimed = await database.run((sql) =>
+      claimDueDeliveries(sql, { deliveriesMax, perWebhookMax, sending, leaseMs }),
+    );
+    for (const delivery of claimed) {
+      underWay.add(delivery);
+      const attempt = deliver(delivery).finally(() => attempts.delete(attempt));
+      attempts.add(attempt);
+    }
+    for (const [id, count] of countByWebhook(underWay)) if (count >= perWebhookMax) full.add(id);
+    // Turns and probes may have left something out although there is room.
+    return claimed.length > 0 && underWay.size < options.sendingMax ? 0 : options.pollMs;
+  }
+
+  async function deliver(delivery: ClaimedDelivery): Promise<void> {
+    const startMs = performance.now();
+    const outcome = await outcomeOf(delivery);
+    settled.push({ delivery, outcome, durationMs: performance.now() - startMs });
+    recording ??= recordAll();
+  }
+
+  async function outcomeOf(delivery: ClaimedDelivery): Promise<Outcome | undefined> {
+    try {
+      return await deps.send(delivery, stopping.signal);
+    } catch (error) {
+      if (stopping.signal.aborted) return undefined;
+      log.error({ err: error, webhook: delivery.webhookId, event: delivery.eventId }, 'a delivery failed unexpectedly');
+      return { is: 'failed', status: null, error: 'internal error of the coordinator', retryAfterMs: 0 };
+    }
+  }
+
+  /** What ends while one batch is recorded is the next batch. */
+  async function recordAll(): Promise<void> {
+    // What ends in this turn of the event loop goes together.
+    await new Promise(setImmediate);
+    while (settled.length > 0) {
+      const batch = settled;
+      settled = [];
+      try {
+        await recordSettlements(deps, batch);
+        for (const settlement of batch) count(settlement);
+      } catch (error) {
+        log.warn({ err: error }, 'ends of deliveries were not recorded');
+        if (isStopping) break;
+        // Nothing is lost: when this goes on for too long, the deliveries are sent again.
+        settled.unshift(...batch);
+        await new Promise((resolve) => setTimeout(resolve, failureMs));
+        continue;
+      }
+      free(batch);
+    }
+    recording = undefined;
+  }
+
+  function free(batch: readonly Settlement[]): void {
+    let makesRoom = underWay.size >= options.sendingMax;
+    for (const { delivery } of batch) {
+      underWay.delete(delivery);
+      makesRoom = full.delete(delivery.webhookId) || makesRoom;
+      // The next one of its task may have waited for it.
+      makesRoom ||= delivery.threadId !== null;
+    }
+    if (makesRoom) pause.end();
+  }
+
+  function count(settlement: Settlement): void {
+    if (settlement.outcome === undefined) return;
+    if (settlement.outcome.is === 'taken') counts.succeeded += 1;
+    else counts.failed += 1;
+    if (endOf(settlement).state === 'DEAD_LETTER') counts.deadLettered += 1;
+  }
+
+  return {
+    wake: pause.end,
+    counts: () => ({ ...counts }),
+    sending: () => underWay.size,
+    async stop() {
+      isStopping = true;
+      pause.end();
+      await loop;
+      const timer = setTimeout(() => stopping.abort(new Error('this node stops')), stopMsMax);
+      await Promise.all(attempts);
+      clearTimeout(timer);
+      await recording;
+    },
+  };
+}
+
+function countByWebhook(deliveries: Iterable<ClaimedDelivery>): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { webhookId } of deliveries) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,112 @@
+import type { Logger } from 'pino';
+import { webhookRetry } from '../../domain/limits.ts';
+import { retryDelayMs } from '../../domain/retry.ts';
+import { afterFailures } from '../../domain/webhook-circuit.ts';
+import type { ClaimedDelivery } from '../../store/claim-deliveries.ts';
+import type { Database, Sql } from '../../store/database.ts';
+import {
+  type DeliveryEnd,
+  type Failing,
+  lockHealth,
+  nameReferences,
+  settleClaimedDeliveries,
+  storeFailures,
+  storeSuccesses,
+} from '../../store/settle-deliveries.ts';
+import type { Outcome } from './outcome.ts';
+
+/** What became of a claimed delivery. */
+export interface Settlement {
+  readonly delivery: ClaimedDelivery;
+  /** Undefined when it was not tried to the end, because this node stops. */
+  readonly outcome: Outcome | undefined;
+  readonly durationMs: number;
+}
+
+/** Records settlements, with what follows for their webhooks, in one transaction. */
+export async function recordSettlements(
+  deps: { readonly database: Database; readonly log: Logger },
+  settlements: readonly Settlement[],
+): Promise<void> {
+  const changes = await deps.database.transaction(async (sql) => {
+    await settleClaimedDeliveries(sql, settlements.map(endOf));
+    const names = settlements.flatMap(nameOf);
+    if (names.length > 0) await nameReferences(sql, names);
+    return storeHealth(sql, settlements);
+  });
+  for (const { id, openMs, failures, failure, disabledReason } of changes) {
+    const about = { webhook: id, failures, failure };
+    if (disabledReason !== null) deps.log.warn({ ...about, reason: disabledReason }, 'a webhook was disabled');
+    else if (openMs !== null) deps.log.warn({ ...about, openMs }, 'the circuit of a webhook is open');
+  }
+}
+
+/** How a delivery goes on after an attempt. */
+export function endOf({ delivery, outcome, durationMs }: Settlement): DeliveryEnd {
+  const { webhookId, eventId, attempts } = delivery;
+  const end = {
+    ...{ webhookId, eventId, attempts, delayMs: 0, isGivenBack: false },
+    durationMs: Math.round(durationMs),
+  };
+  switch (outcome?.is) {
+    case undefined:
+      return { ...end, state: 'PENDING', isGivenBack: true, responseStatus: null, durationMs: null, error: '' };
+    case 'taken':
+      return { ...end, state: 'SUCCEEDED', responseStatus: outcome.status, error: outcome.remark };
+    case 'gone':
+      // Its webhook is disabled, and it is sent when people enable that again.
+      return { ...end, state: 'PENDING', responseStatus: outcome.status, error: outcome.error };
+    case 'failed': {
+      const isOver = attempts >= webhookRetry.attemptsMax;
+      const delayMs = Math.max(retryDelayMs(webhookRetry, attempts, Math.random()), outcome.retryAfterMs);
+      const { status: responseStatus, error } = outcome;
+      return { ...end, state: isOver ? 'DEAD_LETTER' : 'PENDING', delayMs, responseStatus, error };
+    }
+  }
+}
+
+function nameOf({ delivery, outcome }: Settlement) {
+  if (outcome?.is !== 'taken' || outcome.externalId === null || delivery.threadId === null) return [];
+  return [{ webhookId: delivery.webhookId, taskId: delivery.threadId, externalId: outcome.externalId }];
+}
+
+async function storeHealth(sql: Sql, settlements: readonly Settlement[]): Promise<readonly Failing[]> {
+  const seen = [...Map.groupBy(settlements, ({ delivery }) => delivery.webhookId)].map(([id, of]) => seenOf(id, of));
+  const well = seen.flatMap(({ id, succeeds, isGone }) => (succeeds && !isGone ? id : []));
+  if (well.length > 0) await storeSuccesses(sql, well);
+  const ill = new Map(
+    seen.flatMap((webhook) =>
+      webhook.count > 0 && (!webhook.succeeds || webhook.isGone) ? [[webhook.id, webhook]] : [],
+    ),
+  );
+  if (ill.size === 0) return [];
+  const locked = await lockHealth(sql, [...ill.keys()]);
+  const failing = locked.flatMap((health): Failing[] => {
+    const webhook = ill.get(health.id);
+    if (webhook === undefined) return [];
+    const { failures, openings, openMs, isHopeless } = afterFailures(health, webhook);
+    const disabledReason = webhook.isGone
+      ? 'the endpoint answered with 410 Gone'
+      : isHopeless
+        ? 'the endpoint has failed for three days'
+        : null;
+    return [{ id: health.id, failures, openings, openMs, failure: webhook.failure, disabledReason }];
+  });
+  if (failing.length > 0) await storeFailures(sql, failing);
+  return failing;
+}
+
+/** What the settlements of one webhook say of it. */
+function seenOf(id: string, settlements: readonly Settlement[]) {
+  const failed = settlements.filter(({ outcome }) => outcome?.is === 'failed' || outcome?.is === 'gone');
+  const outcomes = failed.flatMap(({ outcome }) => outcome ?? []);
+  return {
+    id,
+    succeeds: settlements.some(({ outcome }) => outcome?.is === 'taken'),
+    isGone: outcomes.some(({ is }) => is === 'gone'),
+    count: failed.length,
+    hasProbe: failed.some(({ delivery }) => delivery.isProbe),
+    retryAfterMs: Math.max(0, ...outcomes.map((outcome) => (outcome.is === 'failed' ? outcome.retryAfterMs : 0))),
+    failure: outcomes.flatMap((outcome) => (outcome.is === 'taken' ? [] : outcome.error)).at(-1) ?? '',
+  };
+}

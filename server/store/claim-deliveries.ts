@@ -1,0 +1,103 @@
+import type { Sql } from './database.ts';
+import { type Endpoint, type EndpointRow, endpointColumns, endpointOf } from './endpoint.ts';
+
+/** A delivery that a sender has, until its lease is over. */
+export interface ClaimedDelivery {
+  readonly webhookId: string;
+  readonly eventId: string;
+  readonly event: string;
+  readonly threadId: string | null;
+  /** With this one; also the fence. */
+  readonly attempts: number;
+  /** Whether it tries an endpoint whose circuit is open. */
+  readonly isProbe: boolean;
+  /** What its task is called in the other product; null while it is not called anything. */
+  readonly externalId: string | null;
+  readonly endpoint: Endpoint;
+}
+
+export interface ClaimOptions {
+  /** For all webhooks together, and for one that this node sends nothing to. */
+  readonly deliveriesMax: number;
+  readonly perWebhookMax: number;
+  /** How many this node sends to webhooks at the moment. */
+  readonly sending: ReadonlyMap<string, number>;
+  /** After this time a delivery whose sender said nothing is due again. */
+  readonly leaseMs: number;
+}
+
+/**
+ * Claims due deliveries of enabled webhooks: the soonest of each, in turns, so that one with many keeps none of the
+ * others waiting. Of a webhook with an open circuit whose time has come one is claimed, on one node. A delivery waits
+ * for those of its task before it. For each webhook one range scan of `webhook_delivery_due`, which ends at its room.
+ */
+export async function claimDueDeliveries(sql: Sql, options: ClaimOptions): Promise<ClaimedDelivery[]> {
+  const { deliveriesMax, perWebhookMax, sending, leaseMs } = options;
+  const lease = sql`${leaseMs}::float8 * interval '1 millisecond'`;
+  const rows = await sql<ClaimedRow[]>`
+    WITH probing AS (
+      UPDATE webhook SET probing = true, probe_time = now() + ${lease}
+      WHERE id IN (
+        SELECT id FROM webhook AS shut
+        WHERE probe_time <= now() AND disabled_time IS NULL AND delete_time IS NULL AND EXISTS (
+          SELECT 1 FROM webhook_delivery
+          WHERE webhook_id = shut.id AND state = 'PENDING' AND due_time <= now()
+        )
+        FOR UPDATE SKIP LOCKED
+      )
+      RETURNING id
+    ), due AS (
+      SELECT found.webhook_id, found.event_id, found.is_probe FROM (
+        SELECT next.*, probing.id IS NOT NULL AS is_probe,
+          row_number() OVER (PARTITION BY next.webhook_id ORDER BY next.due_time) AS turn
+        FROM webhook
+        LEFT JOIN probing USING (id)
+        LEFT JOIN unnest(${[...sending.keys()]}::uuid[], ${[...sending.values()]}::int[]) AS sending(id, count) USING (id)
+        CROSS JOIN LATERAL (
+          SELECT webhook_id, event_id, due_time FROM webhook_delivery AS d
+          WHERE d.webhook_id = webhook.id AND d.state = 'PENDING' AND d.due_time <= now()
+            AND (d.thread_id IS NULL OR NOT EXISTS (
+              SELECT 1 FROM webhook_delivery AS earlier
+              WHERE earlier.webhook_id = d.webhook_id AND earlier.thread_id = d.thread_id AND earlier.state = 'PENDING'
+                AND earlier.sequence < d.sequence
+            ))
+          ORDER BY d.due_time
+          LIMIT CASE WHEN probing.id IS NULL
+            THEN GREATEST(0, ${perWebhookMax}::int - COALESCE(sending.count, 0)) ELSE 1 END
+          FOR UPDATE SKIP LOCKED
+        ) AS next
+        WHERE disabled_time IS NULL AND delete_time IS NULL AND (probe_time IS NULL OR probing.id IS NOT NULL)
+      ) AS found
+      ORDER BY turn, due_time
+      LIMIT ${deliveriesMax}::int
+    ), claimed AS (
+      UPDATE webhook_delivery AS d SET attempts = attempts + 1, due_time = now() + ${lease}, last_attempt_time = now()
+      FROM due
+      WHERE d.webhook_id = due.webhook_id AND d.event_id = due.event_id
+      RETURNING d.webhook_id, d.event_id, d.event, d.thread_id, d.attempts, due.is_probe
+    )
+    SELECT claimed.*, reference.external_id, ${endpointColumns(sql)}
+    FROM claimed JOIN webhook ON webhook.id = claimed.webhook_id
+    LEFT JOIN webhook_reference AS reference
+      ON reference.webhook_id = claimed.webhook_id AND reference.task_id = claimed.thread_id`;
+  return rows.map((row) => ({
+    webhookId: row.webhook_id,
+    eventId: row.event_id,
+    event: row.event,
+    threadId: row.thread_id,
+    attempts: row.attempts,
+    isProbe: row.is_probe,
+    externalId: row.external_id,
+    endpoint: endpointOf(row),
+  }));
+}
+
+interface ClaimedRow extends EndpointRow {
+  webhook_id: string;
+  event_id: string;
+  event: string;
+  thread_id: string | null;
+  attempts: number;
+  is_probe: boolean;
+  external_id: string | null;
+}

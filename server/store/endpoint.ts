@@ -1,0 +1,39 @@
+import type { Sql } from './database.ts';
+import type { WebhookRow } from './webhooks.ts';
+
+/** Where and how requests of a webhook are sent. */
+export interface Endpoint
+  extends Pick<WebhookRow, 'id' | 'namespace' | 'url' | 'headers' | 'secretHeaders' | 'format' | 'secret'> {
+  /** While requests are signed with it, too. */
+  readonly previousSecret: Uint8Array | null;
+}
+
+export interface EndpointRow {
+  id: string;
+  namespace: string;
+  url: string;
+  headers: Endpoint['headers'];
+  secret_headers: Endpoint['secretHeaders'];
+  format: Endpoint['format'];
+  secret: Uint8Array;
+  previous_secret: Uint8Array | null;
+}
+
+/** What an endpoint is made of, in SQL. */
+export function endpointColumns(sql: Sql) {
+  return sql`webhook.id, webhook.namespace, url, headers, secret_headers, format, secret,
+    CASE WHEN previous_secret_expire_time > now() THEN previous_secret END AS previous_secret`;
+}
+
+export function endpointOf(row: EndpointRow): Endpoint {
+  const { id, namespace, url, headers, format, secret } = row;
+  const { secret_headers: secretHeaders, previous_secret: previousSecret } = row;
+  return { id, namespace, url, headers, secretHeaders, format, secret, previousSecret };
+}
+
+/** The endpoint of a webhook, unless it was deleted; by primary key. */
+export async function selectEndpoint(sql: Sql, id: string): Promise<Endpoint | undefined> {
+  const rows = await sql<EndpointRow[]>`
+    SELECT ${endpointColumns(sql)} FROM webhook WHERE id = ${id}::uuid AND delete_time IS NULL`;
+  return rows[0] && endpointOf(rows[0]);
+}

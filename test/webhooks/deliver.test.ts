@@ -1,0 +1,350 @@
+import { Webhook } from 'standardwebhooks';
+import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { claimDueDeliveries } from '../../server/store/claim-deliveries.ts';
+import { settleClaimedDeliveries } from '../../server/store/settle-deliveries.ts';
+import { idOf, never, startWebhookRig, taskEvent, type WebhookRig } from './rig.ts';
+
+let rig: WebhookRig;
+beforeEach(async () => {
+  rig = await startWebhookRig();
+});
+afterEach(() => rig.stop());
+
+test('an event is sent once, signed, as a CloudEvent without payloads, although it is read twice', async () => {
+  const [node, to] = [rig.node(), await rig.receiver()];
+  const { id, secret } = await rig.create(node, `${to.url}/hook?a=b`, {
+    headers: { 'X-Team': 'ops' },
+    secretHeaders: { Authorization: 'Bearer t0ken' },
+  });
+  const event = taskEvent('failed', {
+    state: 'FAILED',
+    attempt: 2,
+    error: { code: 'X', message: 'it „broke“', kind: 'FATAL' },
+  });
+  await node.consumer.deliver(0, [event, event], never);
+  await node.consumer.deliver(0, [event], never);
+  const [request] = await to.received(1);
+  await rig.allIn(id, 'SUCCEEDED');
+  expect(to.requests).toHaveLength(1);
+  expect(request).toMatchObject({
+    method: 'POST',
+    path: '/hook?a=b',
+    headers: {
+      'content-type': 'application/cloudevents+json; charset=utf-8',
+      'x-team': 'ops',
+      authorization: 'Bearer t0ken',
+      'webhook-id': idOf(event),
+    },
+  });
+  const headers = request?.headers as Record<string, string>;
+  expect(new Webhook(secret).verify(request?.body ?? '', headers)).toMatchObject({
+    specversion: '1.0',
+    id: idOf(event),
+    type: 'dstc.task.failed.v1',
+    source: '/cells/test',
+    subject: event.position.subjectId,
+    namespace: 'default',
+    tasktype: 'email.send',
+    data: {
+      task: { id: event.position.subjectId, attempt: 2, labels: { tenant: 'acme' } },
+      error: { code: 'X', message: 'it „broke“' },
+    },
+  });
+  expect(await rig.delivery(id, idOf(event))).toMatchObject({ state: 'SUCCEEDED', attempts: 1, responseStatus: 204 });
+});
+
+describe('a webhook gets', () => {
+  it('what its filter lets through, of its namespace, from its creation on', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const filter = { types: ['dstc.task.*'], taskTypes: ['email.send'], labels: { tenant: 'acme' } };
+    const { id } = await rig.create(node, to.url, { filter });
+    const wanted = taskEvent('succeeded');
+    const order = { ...wanted.position, order: '1' };
+    await node.consumer.deliver(
+      0,
+      [
+        taskEvent('succeeded', { type: 'email.read' }),
+        taskEvent('succeeded', { labels: { tenant: 'other' } }),
+        taskEvent('succeeded', { namespace: 'elsewhere' }),
+        taskEvent('succeeded', { position: order }),
+        wanted,
+      ],
+      never,
+    );
+    await rig.allIn(id, 'SUCCEEDED');
+    expect(to.requests.map(({ headers }) => headers['webhook-id'])).toEqual([idOf(wanted)]);
+  });
+
+  it('events of worker sessions and namespaces only when it names them', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const all = await rig.create(node, `${to.url}/all`, { filter: { types: ['dstc.*'] } });
+    const named = await rig.create(node, `${to.url}/named`, { filter: { types: ['dstc.namespace.*'] } });
+    const base = {
+      ...taskEvent(),
+      of: 'system',
+      id: 'e1e1e1e1-0000-4000-8000-000000000001',
+      subject: 'default',
+    } as const;
+    const paused = { ...base, kind: 'namespace.paused', data: { reason: 'now' } } as const;
+    await node.consumer.deliver(0, [paused, taskEvent()], never);
+    await rig.allIn(all.id, 'SUCCEEDED');
+    await rig.allIn(named.id, 'SUCCEEDED');
+    expect(to.requests.map(({ path, body }) => `${path} ${JSON.parse(body).type}`).sort()).toEqual([
+      '/all dstc.task.submitted.v1',
+      '/named dstc.namespace.paused.v1',
+    ]);
+  });
+
+  it('nothing while it is disabled, and what happens from its enabling on', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const { id } = await rig.create(node, to.url, { isDisabled: true });
+    const [before, after] = [taskEvent(), taskEvent()];
+    await node.consumer.deliver(0, [before], never);
+    const which = { namespace: 'default', id, maySee: () => true };
+    const row = await rig.webhook(id);
+    const settings = { ...row, isDisabled: false } as unknown as Parameters<typeof node.webhooks.update>[1];
+    const { namespace, description, url, filter, headers, secretHeaders, format } = settings;
+    await node.webhooks.update(
+      which,
+      { namespace, description, url, filter, headers, secretHeaders, format, isDisabled: false },
+      undefined,
+    );
+    await node.consumer.deliver(0, [after], never);
+    await rig.allIn(id, 'SUCCEEDED');
+    expect(to.requests.map(({ headers: sent }) => sent['webhook-id'])).toEqual([idOf(after)]);
+  });
+});
+
+describe('an endpoint that', () => {
+  it('fails is tried again later, until it takes the event', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const { id } = await rig.create(node, to.url);
+    to.answer = (_, response) => response.writeHead(500).end('no\u0000 database\n\u001b[31m');
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await to.received(1);
+    await rig.recorded(id, 1);
+    const failed = await rig.delivery(id, idOf(event));
+    expect(failed).toMatchObject({
+      state: 'PENDING',
+      attempts: 1,
+      responseStatus: 500,
+      error: 'HTTP 500: no database [31m',
+    });
+    expect(failed.waitMs).toBeLessThanOrEqual(30_000);
+    to.answer = (_, response) => response.writeHead(200).end();
+    await rig.hasten(id);
+    await rig.allIn(id, 'SUCCEEDED');
+    const [first, second] = to.requests;
+    expect(second?.body).toBe(first?.body);
+    expect(second?.headers['webhook-id']).toBe(first?.headers['webhook-id']);
+    expect(await rig.delivery(id, idOf(event))).toMatchObject({ attempts: 2, error: '' });
+  });
+
+  it.each([
+    ['seconds', () => ({ 'retry-after': '600' })],
+    ['a date', () => ({ 'retry-after': new Date(Date.now() + 600_000).toUTCString() })],
+  ])('asks for time in %s gets it', async (_, headers) => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const { id } = await rig.create(node, to.url);
+    to.answer = (_request, response) => response.writeHead(429, headers()).end();
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await rig.recorded(id, 1);
+    const { waitMs } = await rig.delivery(id, idOf(event));
+    expect(waitMs).toBeGreaterThan(560_000);
+    expect(waitMs).toBeLessThanOrEqual(600_000);
+  });
+
+  it('is gone is disabled, and gets what waits when people enable it', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const { id } = await rig.create(node, to.url);
+    to.answer = (_, response) => response.writeHead(410).end();
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await rig.recorded(id, 1);
+    expect(await rig.webhook(id)).toMatchObject({
+      disabledTime: expect.any(Date),
+      disabledReason: 'the endpoint answered with 410 Gone',
+    });
+    expect(await rig.delivery(id, idOf(event))).toMatchObject({ state: 'PENDING' });
+    await node.consumer.deliver(0, [taskEvent()], never);
+    to.answer = (_, response) => response.writeHead(200).end();
+    const { namespace, description, url, filter, headers, secretHeaders, format } = await rig.webhook(id);
+    const settings = { namespace, description, url, filter, headers, secretHeaders, format, isDisabled: false };
+    await node.webhooks.update({ namespace: 'default', id, maySee: () => true }, settings, undefined);
+    await rig.allIn(id, 'SUCCEEDED');
+    expect(to.requests).toHaveLength(2);
+  });
+
+  it('redirects has failed, and the address that it names is not asked', async () => {
+    const [node, to, inner] = [rig.node(), await rig.receiver(), await rig.receiver()];
+    const { id } = await rig.create(node, to.url);
+    to.answer = (_, response) => response.writeHead(307, { location: `${inner.url}/admin` }).end();
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await rig.recorded(id, 1);
+    expect((await rig.delivery(id, idOf(event))).error).toBe(
+      `HTTP 307: redirects are not followed; set the URL that this one leads to: ${inner.url}/admin`,
+    );
+    expect(inner.connections()).toBe(0);
+  });
+
+  it('never answers has failed when its time is over', async () => {
+    const [node, to] = [rig.node({ deliveryMsMax: 100 }), await rig.receiver()];
+    const { id } = await rig.create(node, to.url);
+    to.answer = () => undefined;
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await rig.recorded(id, 1);
+    expect(await rig.delivery(id, idOf(event))).toMatchObject({
+      error: 'no answer within 0.1 s',
+      responseStatus: null,
+    });
+  });
+
+  it('has a name that stands for a local address later on is not asked any more', async () => {
+    const to = await rig.receiver();
+    let address = '127.0.0.1';
+    const node = rig.node({ resolve: () => Promise.resolve([address]) });
+    const { id } = await rig.create(node, `http://hooks.example.com:${to.port}/`);
+    await node.consumer.deliver(0, [taskEvent()], never);
+    await rig.allIn(id, 'SUCCEEDED');
+    address = '127.0.0.2';
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await rig.recorded(id, 2);
+    expect((await rig.delivery(id, idOf(event))).error).toContain('hooks.example.com is no address of the Internet');
+    expect(to.requests).toHaveLength(1);
+  });
+
+  it('fails to the last is given up, and gets the event when that is replayed', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const { id } = await rig.create(node, to.url);
+    to.answer = (_, response) => response.writeHead(503).end();
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await rig.recorded(id, 1);
+    await rig.sql`UPDATE webhook_delivery SET attempts = 11 WHERE webhook_id = ${id}`;
+    await rig.hasten(id);
+    await rig.allIn(id, 'DEAD_LETTER');
+    expect(await rig.delivery(id, idOf(event))).toMatchObject({ attempts: 12, error: 'HTTP 503' });
+    expect(node.counts()).toEqual({ succeeded: 0, failed: 2, deadLettered: 1 });
+    to.answer = (_, response) => response.writeHead(200).end();
+    const row = { id } as Parameters<typeof node.webhooks.replay>[0];
+    const page = { after: undefined, size: 10 };
+    expect(await node.webhooks.replay(row, { of: 'dead letters' }, page)).toEqual({ replayed: 1, next: undefined });
+    await rig.allIn(id, 'SUCCEEDED');
+    expect(await rig.delivery(id, idOf(event))).toMatchObject({ attempts: 1, error: '' });
+    expect(await node.webhooks.replay(row, { of: 'dead letters' }, page)).toEqual({ replayed: 0, next: undefined });
+  });
+});
+
+test('an endpoint that hangs keeps no other one waiting', async () => {
+  const [node, slow, quick] = [rig.node(), await rig.receiver(), await rig.receiver()];
+  slow.answer = () => undefined;
+  await rig.create(node, slow.url, { filter: { taskTypes: ['t.slow'] } });
+  const { id } = await rig.create(node, quick.url, { filter: { taskTypes: ['t.quick'] } });
+  await node.consumer.deliver(
+    0,
+    Array.from({ length: 300 }, () => taskEvent('submitted', { type: 't.slow' })),
+    never,
+  );
+  await slow.received(8);
+  await node.consumer.deliver(
+    0,
+    Array.from({ length: 50 }, () => taskEvent('submitted', { type: 't.quick' })),
+    never,
+  );
+  await rig.allIn(id, 'SUCCEEDED');
+  // As many as one endpoint may have under way.
+  expect(slow.requests).toHaveLength(8);
+  expect(quick.requests).toHaveLength(50);
+});
+
+test('two nodes share the work, and each event is sent by one of them', async () => {
+  const [one, other, to] = [rig.node(), rig.node(), await rig.receiver()];
+  const { id } = await rig.create(one, to.url);
+  const held = Promise.withResolvers<void>();
+  to.answer = (_, response) => void held.promise.then(() => response.writeHead(200).end());
+  const events = Array.from({ length: 400 }, () => taskEvent());
+  await one.consumer.deliver(0, events.slice(0, 200), never);
+  await other.consumer.deliver(1, events.slice(200), never);
+  // Each has as many under way as it may.
+  await to.received(16);
+  held.resolve();
+  await rig.allIn(id, 'SUCCEEDED');
+  expect(to.requests.map(({ headers }) => headers['webhook-id']).sort()).toEqual(events.map(idOf).sort());
+  expect(one.counts().succeeded + other.counts().succeeded).toBe(400);
+  expect(Math.min(one.counts().succeeded, other.counts().succeeded)).toBeGreaterThan(0);
+});
+
+test('what a node had that died is sent by another one, and the dead one changes nothing any more', async () => {
+  const [maker, to] = [rig.node(), await rig.receiver()];
+  const { id } = await rig.create(maker, to.url, { isDisabled: true });
+  await maker.stop();
+  const event = taskEvent();
+  await rig.sql`UPDATE webhook SET disabled_time = NULL WHERE id = ${id}`;
+  await maker.consumer.deliver(0, [event], never);
+  const options = { deliveriesMax: 10, perWebhookMax: 8, sending: new Map(), leaseMs: 300 };
+  const [claimed] = await rig.database.run((sql) => claimDueDeliveries(sql, options));
+  expect(claimed).toMatchObject({ eventId: idOf(event), attempts: 1 });
+  // While its lease lasts nobody else has it.
+  expect(await rig.database.run((sql) => claimDueDeliveries(sql, options))).toEqual([]);
+  const held = Promise.withResolvers<void>();
+  to.answer = (_, response) => void held.promise.then(() => response.writeHead(200).end());
+  rig.node();
+  await to.received(1);
+  const late = { webhookId: id, eventId: idOf(event), attempts: 1, state: 'DEAD_LETTER', delayMs: 0 } as const;
+  const end = { ...late, isGivenBack: false, responseStatus: null, durationMs: 1, error: 'late' };
+  await rig.database.run((sql) => settleClaimedDeliveries(sql, [end]));
+  expect(await rig.delivery(id, idOf(event))).toMatchObject({ state: 'PENDING', attempts: 2, error: '' });
+  held.resolve();
+  await rig.allIn(id, 'SUCCEEDED');
+  expect(to.requests).toHaveLength(1);
+});
+
+test('a node that stops gives back what does not end in time, unspent', async () => {
+  const [node, to] = [rig.node(), await rig.receiver()];
+  const { id } = await rig.create(node, to.url);
+  to.answer = () => undefined;
+  const event = taskEvent();
+  await node.consumer.deliver(0, [event], never);
+  await to.received(1);
+  await node.stop();
+  const given = await rig.delivery(id, idOf(event));
+  expect(given).toMatchObject({ state: 'PENDING', attempts: 0 });
+  expect(given.waitMs).toBeLessThanOrEqual(0);
+  to.answer = (_, response) => response.writeHead(200).end();
+  rig.node();
+  await rig.allIn(id, 'SUCCEEDED');
+});
+
+test('for a while after a rotation both secrets verify, then only the new one', async () => {
+  const [node, to] = [rig.node(), await rig.receiver()];
+  const { id, secret: first } = await rig.create(node, to.url);
+  const which = { namespace: 'default', id, maySee: () => true };
+  const { secret: second } = await node.webhooks.rotate(which, 60_000);
+  await node.consumer.deliver(0, [taskEvent()], never);
+  await to.received(1);
+  expect(verifies(to.requests[0], first)).toBe(true);
+  expect(verifies(to.requests[0], second)).toBe(true);
+  await rig.sql`UPDATE webhook SET previous_secret_expire_time = now() WHERE id = ${id}`;
+  await node.consumer.deliver(0, [taskEvent()], never);
+  await to.received(2);
+  expect(verifies(to.requests[1], first)).toBe(false);
+  expect(verifies(to.requests[1], second)).toBe(true);
+  const { secret: third } = await node.webhooks.rotate(which, 0);
+  await node.consumer.deliver(0, [taskEvent()], never);
+  await to.received(3);
+  expect([first, second, third].map((secret) => verifies(to.requests[2], secret))).toEqual([false, false, true]);
+});
+
+function verifies(request: { body: string; headers: object } | undefined, secret: string): boolean {
+  try {
+    new Webhook(secret).verify(request?.body ?? '', request?.headers as Record<string, string>);
+    return true;
+  } catch {
+    return false;
+  }
+}
