@@ -8,6 +8,7 @@ import { dev, migrate, serve } from './commands/server.ts';
 import { taskCommands } from './commands/task.ts';
 import { token } from './commands/token.ts';
 import { typeCommands } from './commands/type.ts';
+import { webhookCommands } from './commands/webhook.ts';
 import { workerCommands } from './commands/worker.ts';
 import { completeCommand } from './completion.ts';
 import type { CliContext } from './context.ts';
@@ -33,6 +34,7 @@ export function createApplication({ version, debug }: { version: string; debug: 
         events: eventCommands,
         namespace: namespaceCommands,
         eventRule: eventRuleCommands,
+        webhook: webhookCommands,
         completion,
         [completeCommand]: completeWith(() => application),
       },

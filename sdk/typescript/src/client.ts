@@ -27,6 +27,7 @@ import { filterOf, type TaskFilter } from './task-filter.ts';
 import { type TaskHandle, taskHandle } from './task-handle.ts';
 import { createTaskTypes, type TaskTypes } from './task-types.ts';
 import { watchTasks } from './watch.ts';
+import { createWebhooks, type Webhooks } from './webhooks.ts';
 import { type DrainOptions, drainWorker, listWorkers, type WorkerSession } from './worker-sessions.ts';
 
 export type { SubmitResult, WaitOptions };
@@ -58,6 +59,8 @@ export interface Client extends Control, ControlMany, EventPublishing {
   readonly eventRules: EventRules;
   /** The namespace as a whole. */
   readonly namespaces: Namespaces;
+  /** Endpoints that get events by HTTP. */
+  readonly webhooks: Webhooks;
   submit(type: string, input?: unknown, options?: SubmitOptions): Promise<TaskHandle>;
   /**
    * Any number of tasks; the result at an index belongs to the submission at that index. Throws when nothing was
@@ -107,6 +110,7 @@ export function createClient(options: ClientOptions): Client {
     types: createTaskTypes(caller, namespace),
     eventRules: createEventRules(caller, namespace),
     namespaces: createNamespaces(caller, namespace),
+    webhooks: createWebhooks(caller, namespace),
 
     async submit(type, input, submitOptions = {}) {
       const request = submitRequest(namespace, { ...submitOptions, type, input });

@@ -50,6 +50,16 @@ export type { TaskType, TaskTypeDefinition, TaskTypeStatus, TaskTypes } from './
 export type { TokenSet } from './token-cache.ts';
 export type { DeviceFlowOptions, DevicePrompt, UserCredentialsOptions } from './user-credentials.ts';
 export { deviceFlow, userCredentials } from './user-credentials.ts';
+export type { EventFilter, WebhookDefinition, WebhookFormat } from './webhook-definition.ts';
+export type {
+  Webhook,
+  WebhookDelivery,
+  WebhookDeliveryState,
+  WebhookReplay,
+  WebhookStatus,
+  Webhooks,
+  WebhookTest,
+} from './webhooks.ts';
 export type { InterruptionCause } from './worker/handler-errors.ts';
 export { FatalError, HandlerError, InterruptedError, PermanentError, RetryableError } from './worker/handler-errors.ts';
 export type { Connected } from './worker/session.ts';

@@ -1,6 +1,7 @@
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from '../context.ts';
 import { type FilterFlags, filterAliases, filterFlags, filterOfFlags } from '../filter-flags.ts';
+import { first } from '../first.ts';
 import { type CallFlags, callAliases, callFlags, durationFlag, integerParser } from '../flags.ts';
 import { printMany, printOne } from '../output/print.ts';
 import { printEnded } from '../output/print-ended.ts';
@@ -101,12 +102,3 @@ export const taskCommands = buildRouteMap({
   },
   docs: { brief: 'Tasks: submit, watch and steer work' },
 });
-
-async function* first<T>(limit: number, things: AsyncIterable<T>): AsyncGenerator<T> {
-  let left = limit;
-  for await (const thing of things) {
-    yield thing;
-    left -= 1;
-    if (left === 0) return;
-  }
-}
