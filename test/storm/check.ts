@@ -2,12 +2,13 @@ import type postgres from 'postgres';
 import { checkAccess } from './check-access.ts';
 import { checkAttempts } from './check-attempts.ts';
 import { checkCalls } from './check-calls.ts';
+import { checkEvents } from './check-events.ts';
 import { checkHolds } from './check-holds.ts';
 import { checkLimits } from './check-limits.ts';
 import { checkProgress } from './check-progress.ts';
 import { checkReports } from './check-reports.ts';
 import { checkTasks } from './check-tasks.ts';
-import { faultKinds } from './faults.ts';
+import { faultKindsOf } from './faults.ts';
 import type { Property } from './property.ts';
 import type { StormRecord } from './record.ts';
 
@@ -23,6 +24,7 @@ export async function check(sql: postgres.Sql, record: StormRecord, minutes: num
     ...(await checkAttempts(sql, record)),
     await checkHolds(sql, record),
     ...(await checkLimits(sql)),
+    ...(await checkEvents(sql, record, samplesMin)),
     ...checkAccess(record),
     ...checkCalls(record),
     {
@@ -31,7 +33,7 @@ export async function check(sql: postgres.Sql, record: StormRecord, minutes: num
       samples: 1,
       samplesMin: 1,
     },
-    kinds('every kind of fault struck', faultKinds, countsOf(record.faults.map(({ kind }) => kind))),
+    kinds('every kind of fault struck', faultKindsOf(record), countsOf(record.faults.map(({ kind }) => kind))),
     kinds('every kind of event happened', eventsWanted, await eventCounts(sql)),
   ];
 }

@@ -14,6 +14,7 @@ export interface Hand extends Target {
 export interface EnlistDeps {
   readonly identity: TestIdentityProvider;
   readonly nodes: readonly Node[];
+  readonly natsUrl: string | undefined;
   /** PEM, of the coordinators. */
   readonly ca: string;
   readonly random: Random;
@@ -24,12 +25,15 @@ export interface EnlistDeps {
 export type Enlist = (names: readonly string[], file: string, client: 'worker' | 'producer' | 'operator') => Hand[];
 
 /** What is to be undone goes to `undo`. */
-export function createEnlist({ identity, nodes, ca, random, record }: EnlistDeps, undo: (() => unknown)[]): Enlist {
+export function createEnlist(
+  { identity, nodes, natsUrl, ca, random, record }: EnlistDeps,
+  undo: (() => unknown)[],
+): Enlist {
   return (names, file, client) =>
     names.map((name) => {
       const { clientId, clientSecret } = identity.clients[client];
       const settings: Settings = {
-        ...{ name, issuer: identity.issuer, signingKey: identity.signingKey, ca },
+        ...{ name, issuer: identity.issuer, signingKey: identity.signingKey, natsUrl, ca },
         addresses: nodes.map(({ frontAddress }) => frontAddress),
         nodes: nodes.map(({ address }) => address),
         seed: Math.floor(random.next() * 2 ** 31),

@@ -24,6 +24,9 @@ interface Strike {
 /** What is done to a guest, which has done nothing wrong. */
 export const revocation = 'take the right to work away';
 
+/** NATS comes back without its store. */
+const storeLoss = 'lose the store of NATS';
+
 type Plan = (world: World, random: Random, record: StormRecord) => Strike | undefined;
 
 const faults = {
@@ -74,6 +77,19 @@ const faults = {
   'cut Postgres off': (world, random) => disturb(world.backs, random, [0, 0], 'cut'),
   'leave Postgres half open': (world, random) => disturb(world.backs, random, [0, 0], 'halve'),
   'block Postgres': (world, random) => disturb(world.backs, random, [1_000, 10_000], 'block'),
+  'kill NATS': ({ nats }, random) =>
+    strike(nats === undefined ? [] : [nats], random, [500, 6_000], (target) => ({
+      begin: () => target.kill(),
+      heal: () => target.restart(),
+    })),
+  [storeLoss]: ({ nats }, random, record) =>
+    strike(nats === undefined || isLong(record) ? [] : [nats], random, [500, 3_000], (target) => ({
+      begin: () => target.kill(),
+      heal: () => target.restart('emptied'),
+    })),
+  'cut NATS off': (world, random) => disturb(world.buses, random, [0, 0], 'cut'),
+  'leave NATS half open': (world, random) => disturb(world.buses, random, [0, 0], 'halve'),
+  'block NATS': (world, random) => disturb(world.buses, random, [1_000, 10_000], 'block'),
   [revocation]: ({ guests, policy }, random, record) =>
     strike(
       guests.filter(({ name }) => isServed(record, name)),
@@ -87,7 +103,16 @@ const faults = {
 } satisfies { readonly [kind: string]: Plan };
 
 export type FaultKind = keyof typeof faults;
-export const faultKinds = Object.keys(faults) as FaultKind[];
+
+/** Those that can strike: not what would hit NATS where there is none. */
+export function faultKindsOf({ hasNats }: StormRecord): readonly FaultKind[] {
+  const kinds = Object.keys(faults) as FaultKind[];
+  return hasNats ? kinds : kinds.filter((kind) => !isOfNats(kind));
+}
+
+export function isOfNats(kind: string): boolean {
+  return kind.includes('NATS');
+}
 
 /** Strikes once, if anything of the kind stands upright; the result resolves when it is made good. */
 export function strikeOnce(deps: FaultDeps, random: Random, kind: FaultKind): Promise<void> | undefined {
@@ -145,6 +170,13 @@ function disturb(
 /** It would not notice otherwise that it has lost the right. */
 function isServed({ served }: StormRecord, name: string): boolean {
   return served.some(({ guest, atMs }) => guest === name && Date.now() - atMs < 3_000);
+}
+
+/** All of it is published once more, which must be over before the storm is. */
+const lostEventsMax = 100_000;
+
+function isLong({ onStream }: StormRecord): boolean {
+  return [...onStream.values()].some(({ first }) => first > lostEventsMax);
 }
 
 const drainMsMax = 10_000;

@@ -1,5 +1,5 @@
 import { limits } from '../../server/domain/limits.ts';
-import { revocation } from './faults.ts';
+import { isOfNats, revocation } from './faults.ts';
 import { backName, frontName } from './nodes.ts';
 import { type StormRecord, starvedMs, stormName } from './record.ts';
 import { postgresName } from './storm-postgres.ts';
@@ -26,7 +26,7 @@ export function causeOfLoss(record: StormRecord, worker: string, atMs: number): 
 
 /** Whether a fault may cost attempts of workers that it did not hit themselves. */
 function mayCost(kind: string): boolean {
-  return !isCoordinatorLost(kind) && !kind.endsWith(' a worker') && kind !== revocation;
+  return !isCoordinatorLost(kind) && !kind.endsWith(' a worker') && !isOfNats(kind) && kind !== revocation;
 }
 
 /** The coordinators that a worker had to do with lately; any of them when it has no stream. */

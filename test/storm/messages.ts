@@ -1,4 +1,5 @@
 import type { JWK } from 'jose';
+import type { Sighting } from '../setup/read-stream.ts';
 import type { PlanType } from './plan.ts';
 import { type Stall, watchStarvation } from './starvation.ts';
 
@@ -23,6 +24,8 @@ export interface Settings {
   readonly nodes: readonly NodeAddress[];
   /** PEM, of the coordinators. */
   readonly ca: string;
+  /** Undefined where there is no NATS. */
+  readonly natsUrl: string | undefined;
   /** For guests, whose tokens end sooner than any that is issued. */
   readonly signingKey: JWK;
 }
@@ -62,6 +65,9 @@ export type Message =
   | { readonly kind: 'visit'; readonly visit: Visit }
   /** Work was held up. */
   | { readonly kind: 'held'; readonly hold: Hold }
+  /** Events in the order in which the stream has them; a stream that is made anew has another life. */
+  | { readonly kind: 'seen on the stream'; readonly life: string; readonly events: readonly Sighting[] }
+  | { readonly kind: 'seen by subscription'; readonly events: readonly Sighting[] }
   | { readonly kind: 'stall'; readonly stall: Stall }
   /** A submitter or the operator hears orders from now on. */
   | { readonly kind: 'ready' }

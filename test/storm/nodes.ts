@@ -25,6 +25,8 @@ export interface NodesOptions {
   readonly directory: string;
   readonly program: string;
   readonly postgres: { readonly url: string; readonly port: number };
+  /** Undefined where there is none. */
+  readonly nats: { readonly port: number } | undefined;
   readonly issuer: string;
   readonly policyFile: string;
   readonly certificate: { readonly certFile: string; readonly keyFile: string };
@@ -41,18 +43,22 @@ export interface Nodes {
   readonly fronts: readonly Way[];
   /** From each coordinator to Postgres. */
   readonly backs: readonly Way[];
+  /** From each coordinator to NATS. */
+  readonly buses: readonly Way[];
 }
 
 /** The ways to and from a coordinator, as faults name them. */
 export const frontName = (node: string): string => `clients to ${node}`;
 export const backName = (node: string): string => `${node} to Postgres`;
+const busName = (node: string): string => `${node} to NATS`;
 
-/** Coordinators with a proxy before and one behind each of them; not yet started. What is to be undone goes to `undo`. */
+/** Coordinators with a proxy before and some behind each of them; not yet started. What is to be undone goes to `undo`. */
 export async function createNodes(options: NodesOptions, undo: (() => unknown)[]): Promise<Nodes> {
-  const { count, wrongClock, directory, program, postgres, policyFile, certificate, log, interrupted } = options;
+  const { count, wrongClock, directory, program, postgres, nats, policyFile, certificate, log, interrupted } = options;
   const nodes: Node[] = [];
   const fronts: Way[] = [];
   const backs: Way[] = [];
+  const buses: Way[] = [];
   for (let index = 0; index < count; index += 1) {
     const name = `node-${index + 1}`;
     const clockMs = index === wrongClock.node ? wrongClock.ms : 0;
@@ -60,6 +66,11 @@ export async function createNodes(options: NodesOptions, undo: (() => unknown)[]
     const back = await startFaultProxy(postgres.port);
     const front = await startFaultProxy(grpcPort);
     undo.push(back.close, front.close);
+    const bus = nats && (await startFaultProxy(nats.port));
+    if (bus !== undefined) {
+      undo.push(bus.close);
+      buses.push({ name: busName(name), proxy: bus, isHit: false });
+    }
     const databaseUrl = new URL(postgres.url);
     databaseUrl.port = String(back.port);
     const configFile = join(directory, `${name}.yaml`);
@@ -80,6 +91,7 @@ export async function createNodes(options: NodesOptions, undo: (() => unknown)[]
       DSTC_TLS_KEY_FILE: certificate.keyFile,
       DSTC_NODE_NAME: name,
       DSTC_LOG_LEVEL: 'info',
+      ...(bus !== undefined && { NATS_URL: `nats://127.0.0.1:${bus.port}` }),
     };
     const onDeath = (how: string) => options.onDeath(name, how);
     const onStall = (stall: Stall) => options.onStall(name, stall);
@@ -90,7 +102,7 @@ export async function createNodes(options: NodesOptions, undo: (() => unknown)[]
     fronts.push({ name: frontName(name), proxy: front, isHit: false });
     backs.push({ name: backName(name), proxy: back, isHit: false });
   }
-  return { nodes, fronts, backs };
+  return { nodes, fronts, backs, buses };
 }
 
 /** A node whose clock is off must be patient with tokens, or nobody could use it at all. */

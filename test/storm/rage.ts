@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { type FaultDeps, type FaultKind, faultKinds, strikeOnce } from './faults.ts';
+import { type FaultDeps, type FaultKind, faultKindsOf, strikeOnce } from './faults.ts';
 import { createRandom } from './random.ts';
 
 export interface Rage {
@@ -14,8 +14,10 @@ export async function rage(deps: FaultDeps, options: Rage): Promise<void> {
   const random = createRandom(options.seed);
   const startedMs = performance.now();
   const underWay = new Set<Promise<void>>();
-  const rest = random.shuffled(faultKinds).filter((kind) => !options.first.includes(kind));
-  let kinds: FaultKind[] = [...options.first, ...rest];
+  const faultKinds = faultKindsOf(deps.record);
+  const first = options.first.filter((kind) => faultKinds.includes(kind));
+  const rest = random.shuffled(faultKinds).filter((kind) => !first.includes(kind));
+  let kinds: FaultKind[] = [...first, ...rest];
   while (performance.now() - startedMs < options.minutes * 60_000 && !deps.interrupted.aborted) {
     await pause(random.between(4_000, 5_000), undefined, { signal: deps.interrupted }).catch(() => undefined);
     if (kinds.length === 0) kinds = random.shuffled(faultKinds);

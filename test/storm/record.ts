@@ -1,4 +1,5 @@
 import type { Call, Hold, Message, Sent, Visit } from './messages.ts';
+import { createSightings, type Happened, type Sightings, see } from './sightings.ts';
 import type { Stall } from './starvation.ts';
 
 /** Something that was done to a part of the storm, on the wall clock of the machine. */
@@ -69,11 +70,20 @@ export interface StormRecord {
   readonly served: { readonly guest: string; readonly node: string; readonly atMs: number }[];
   readonly visits: (Visit & { readonly guest: string })[];
   readonly holds: Hold[];
+  /** Events in NATS, by the life of the stream that had them, in the order of the lives. */
+  readonly onStream: Map<string, Sightings>;
+  readonly subscribed: Sightings;
+  /** Ids of what happened before the coordinators began to publish. */
+  readonly unpublished: Set<string>;
+  /** What had happened when all tasks had ended, and how long it took then until it was seen, or nothing more came. */
+  happened: (Happened & { seenMs: number }) | undefined;
   readonly faults: FaultEntry[];
   /** What was measured when the storm was over. */
   calm: Calm | undefined;
   /** When the machine had no time for a process, or for what Postgres was asked. */
   readonly stalls: (Stall & { readonly name: string })[];
+  /** Whether there is a NATS to publish to. */
+  hasNats: boolean;
   /** What should not have happened and needs no further checking. */
   readonly accidents: string[];
 }
@@ -99,9 +109,14 @@ export function createRecord(): StormRecord {
     served: [],
     visits: [],
     holds: [],
+    onStream: new Map(),
+    subscribed: createSightings(),
+    unpublished: new Set(),
+    happened: undefined,
     faults: [],
     calm: undefined,
     stalls: [],
+    hasNats: false,
     accidents: [],
   };
 }
@@ -163,6 +178,15 @@ export function note(record: StormRecord, from: string, message: Message): void 
       break;
     case 'held':
       record.holds.push(message.hold);
+      break;
+    case 'seen on the stream': {
+      const sightings = record.onStream.get(message.life) ?? createSightings();
+      record.onStream.set(message.life, sightings);
+      see(sightings, message.events);
+      break;
+    }
+    case 'seen by subscription':
+      see(record.subscribed, message.events);
       break;
     case 'stall':
       record.stalls.push({ ...message.stall, name: from });

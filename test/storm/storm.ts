@@ -5,6 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import postgres from 'postgres';
 import { type BugName, faultsFor } from './bugs.ts';
 import { measureInCalm } from './calm.ts';
+import { catchUp } from './catch-up.ts';
 import { check } from './check.ts';
 import { explain } from './explain.ts';
 import { govern } from './governor.ts';
@@ -45,7 +46,7 @@ export async function runStorm(storm: Storm, interrupted: AbortSignal): Promise<
   let world: World | undefined;
   try {
     world = await startWorld(storm, record, ended);
-    console.log(world.clock);
+    console.log(`${world.clock}; ${world.natsVersion}`);
     await everybodyIsThere(world, record, ended);
     const rate = storm.rate ?? (await halfOfPeak(world, ended));
     console.log(`${rate} tasks a second`);
@@ -95,7 +96,7 @@ async function halfOfPeak(world: World, ended: AbortSignal): Promise<number> {
   return rate;
 }
 
-/** Nothing new comes, and all that was accepted ends. */
+/** Nothing new comes, all that was accepted ends, and all that has happened is told. */
 async function drain(
   { postgres: database, submitters, operator }: World,
   record: StormRecord,
@@ -116,9 +117,10 @@ async function drain(
   try {
     while (hasTime()) {
       const left = await sql`SELECT 1 FROM task WHERE finished_time IS NULL LIMIT 1`;
-      if (left.length === 0 && areGone) return;
+      if (left.length === 0 && areGone) break;
       await pause(200, undefined, { signal: ended });
     }
+    await catchUp(sql, record, { hasTime, ended });
     if (!areGone) record.accidents.push('submitters or the operator still wait for an answer');
   } finally {
     await sql.end();
