@@ -165,6 +165,46 @@ const bugs = {
       after: 'may: () => true,',
     },
   ],
+  /** Events are read as soon as they are there, whatever may still come before them. */
+  'event-skipped': [
+    {
+      file: 'store/migrations/0001_events.sql',
+      before: `AND stream_order >= after_order AND stream_order < pg_snapshot_xmin(pg_current_snapshot())
+          AND (stream_order, task_id, sequence)`,
+      after: `AND stream_order >= after_order
+          AND (stream_order, task_id, sequence)`,
+    },
+    {
+      file: 'store/migrations/0001_events.sql',
+      before: `AND stream_order >= after_order AND stream_order < pg_snapshot_xmin(pg_current_snapshot())
+        AND (stream_order, subject_id, sequence)`,
+      after: `AND stream_order >= after_order
+        AND (stream_order, subject_id, sequence)`,
+    },
+  ],
+  /** The place of the relay is beyond what NATS has not acknowledged. */
+  'early-mark': [
+    {
+      file: 'events/shard-reader.ts',
+      before: `await consumer.deliver(shard.shard, events, shard.lost.signal);
+      shard.after = last.position;`,
+      after: `shard.after = last.position;
+      await consumer.deliver(shard.shard, events, shard.lost.signal);`,
+    },
+  ],
+  /** A stream whose store was lost goes on where the old one ended. */
+  'no-refill': [
+    {
+      file: 'events/stream-watch.ts',
+      before: 'missing: () => database.run((sql) => rewindLostReader(sql, reader, backMs)),',
+      after: 'missing: async () => false,',
+    },
+    {
+      file: 'store/event-readers.ts',
+      before: `AND (target <> \${target} OR \${hasLost}::boolean)\`;`,
+      after: `AND \${hasLost}::boolean\`;`,
+    },
+  ],
   /** A unary call takes as long as it takes. */
   'no-deadline': [
     {
@@ -182,6 +222,8 @@ export const bugNames = Object.keys(bugs) as BugName[];
 export const faultsFor: { readonly [Name in BugName]?: readonly FaultKind[] } = {
   'early-acknowledgement': ['terminate backends', 'crash Postgres', 'kill a coordinator'],
   'policy-at-open': ['take the right to work away'],
+  'early-mark': ['kill NATS', 'cut NATS off'],
+  'no-refill': ['lose the store of NATS'],
   'no-deadline': ['block Postgres', 'leave Postgres half open'],
 };
 
