@@ -24,7 +24,7 @@ const oldMs = Date.now() - 100 * 24 * 3_600_000;
 
 const cursors: Readonly<Record<string, () => Request>> = {
   'that is none': () => startAt('x'),
-  'that was altered': () => startAt(`${cursor.slice(0, -2)}${cursor.endsWith('A') ? 'B' : 'A'}${cursor.slice(-1)}`),
+  'that was altered': () => startAt(`${cursor.slice(0, -2)}${cursor.at(-2) === 'A' ? 'B' : 'A'}${cursor.slice(-1)}`),
   'with something behind it': () => startAt(`${cursor}==`),
   'of another namespace': () => ({ ...startAt(cursor), namespace: 'elsewhere' }),
   'with an order that there cannot be': () => sealed(`99999999999999999999.${id}.1.${Date.now()}`),

@@ -12,6 +12,8 @@ const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31)
 const random = createRandom(seed);
 const writers = 5;
 const transactionsEach = 25;
+/** A node that has just started may tell of its policy at any moment. */
+const filter = { types: ['dstc.task.*'] };
 
 let rig: EventRig;
 beforeAll(async () => {
@@ -23,9 +25,9 @@ test('while transactions commit in any order, every subscriber sees each event o
   const beganAt = new Date(Date.now() - 1_000);
   const node = await rig.coordinator.startNode();
   const doors: readonly EventDoor[] = ['gRPC', 'HTTP/JSON'];
-  const live = await Promise.all(doors.map((door) => rig.subscribe({ door })));
-  const elsewhere = await Promise.all(doors.map((door) => rig.subscribe({ door, node })));
-  const hopping = await rig.subscribe();
+  const live = await Promise.all(doors.map((door) => rig.subscribe({ door, request: { filter } })));
+  const elsewhere = await Promise.all(doors.map((door) => rig.subscribe({ door, node, request: { filter } })));
+  const hopping = await rig.subscribe({ request: { filter } });
   const writing = write().then(rig.stored);
   const hopped = hop(
     hopping,
@@ -38,7 +40,7 @@ test('while transactions commit in any order, every subscriber sees each event o
   }
   expect(await hopped, context).toEqual(stored);
   const start = { case: 'startTime' as const, value: timestampFromDate(beganAt) };
-  const afterwards = await rig.subscribe({ request: { start, filter: { types: ['dstc.task.*'] } } });
+  const afterwards = await rig.subscribe({ request: { start, filter } });
   expect((await afterwards.untilCaughtUp()).map(keyOf), context).toEqual(stored);
 });
 
@@ -118,7 +120,7 @@ async function hop(first: Subscriber, total: Promise<number>): Promise<string[]>
     keys.push(...events.map(keyOf));
     if (events.length === 0) continue;
     await subscriber.stop();
-    subscriber = await rig.subscribe({ request: { start: { case: 'cursor', value: subscriber.cursor() } } });
+    subscriber = await rig.subscribe({ request: { start: { case: 'cursor', value: subscriber.cursor() }, filter } });
   }
   return keys;
 }
