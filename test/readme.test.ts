@@ -28,6 +28,7 @@ test('the five minutes of the README work as they stand', { timeout: 60_000 }, a
   expect(text).toContain('INPUT_INVALID');
   expect(text).toMatch(/shout +SUCCEEDED/);
   expect(text).toMatch(/shout +\d of 1/);
+  expect(text).toMatch(/succeeded +.*shout|shout.*succeeded/);
 
   const program = blockAfter('The same in TypeScript', 'js');
   const node = ['--conditions=dstc-source', '--input-type=module', '--eval', program];
