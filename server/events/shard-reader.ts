@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { comparePositions, type EventPosition } from '../domain/event-position.ts';
 import type { Database } from '../store/database.ts';
 import { countUnreadEvents } from '../store/event-readers.ts';
 import { type EventPage, type StoredEvent, selectEventPage } from '../store/select-events.ts';
@@ -17,6 +18,8 @@ export interface EventConsumer {
   readonly deliver: (shard: number, events: readonly StoredEvent[], signal: AbortSignal) => Promise<void>;
   /** Whether this node can deliver at all now; while it cannot, others have its shards. */
   readonly isAble?: () => boolean;
+  /** A place that it wants nothing before, so that what is there need not be read; undefined when it wants everything. */
+  readonly unwantedBefore?: () => Promise<EventPosition | undefined>;
   /** Events of a shard that are delivered at a time. */
   readonly eventsMax: number;
 }
@@ -113,6 +116,10 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
     const nowMs = performance.now();
     const shards = holds.all().filter((shard) => !shard.isLeaving && shard.nextMs <= nowMs);
     if (shards.length === 0) return undefined;
+    const wanted = await consumer.unwantedBefore?.();
+    if (wanted !== undefined) {
+      for (const shard of shards) if (comparePositions(shard.after, wanted) < 0) shard.after = wanted;
+    }
     const page = await database.run((sql) => selectEventPage(sql, shards, eventsMax, holds.holder));
     if (page.lost.size > 0) holds.lose(page.lost);
     const eventsOf = new Map(page.shards.map(({ shard, events }) => [shard, events]));

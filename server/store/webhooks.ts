@@ -124,6 +124,19 @@ export function selectListeningWebhooks(sql: Sql, namespaces: readonly string[])
     WHERE namespace = ANY(${namespaces}::text[]) AND disabled_time IS NULL AND delete_time IS NULL`;
 }
 
+/**
+ * The end of the stream while no webhook gets anything; undefined when one does. One that is created, or enabled, by a
+ * transaction that this statement does not see gets only events from its stream order on, which is not below this end.
+ */
+export async function selectEndUnlessListening(
+  sql: Sql,
+): Promise<{ readonly order: string; readonly timeMs: number } | undefined> {
+  const rows = await sql<{ order: string; time_ms: number }[]>`
+    SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS order, extract(epoch FROM now())::float8 * 1000 AS time_ms
+    WHERE NOT EXISTS (SELECT FROM webhook WHERE disabled_time IS NULL AND delete_time IS NULL)`;
+  return rows[0] && { order: rows[0].order, timeMs: rows[0].time_ms };
+}
+
 function isIt(which: Pick<WebhookRow, 'namespace' | 'id'>) {
   return and(eq(webhook.id, which.id), eq(webhook.namespace, which.namespace), isNull(webhook.deleteTime));
 }

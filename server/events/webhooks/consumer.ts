@@ -1,3 +1,4 @@
+import { positionBefore } from '../../domain/event-position.ts';
 import { eventTypeOf, toEvent } from '../../doors/convert/event.ts';
 import type { Database } from '../../store/database.ts';
 import {
@@ -8,7 +9,7 @@ import {
   selectReferences,
 } from '../../store/insert-deliveries.ts';
 import type { StoredEvent } from '../../store/select-events.ts';
-import { type ListeningWebhook, selectListeningWebhooks } from '../../store/webhooks.ts';
+import { type ListeningWebhook, selectEndUnlessListening, selectListeningWebhooks } from '../../store/webhooks.ts';
 import { structuredEvent } from '../cloud-event.ts';
 import type { EventConsumer } from '../shard-reader.ts';
 import { kindOf } from './event-facts.ts';
@@ -46,6 +47,10 @@ export function createWebhookConsumer(
   return {
     reader: 'webhooks',
     eventsMax: options.eventsMax,
+    async unwantedBefore() {
+      const end = await database.run(selectEndUnlessListening);
+      return end && positionBefore(end.order, end.timeMs);
+    },
     async deliver(_shard, events, signal) {
       const namespaces = [...new Set(events.map((event) => event.namespace))];
       const webhooks = await database.run((sql) => selectListeningWebhooks(sql, namespaces));
