@@ -15,8 +15,11 @@ export async function rebaseStreamOrders(sql: Sql): Promise<number> {
   await sql`SET LOCAL enable_seqscan = off`;
   await sql`SET LOCAL enable_sort = off`;
   const [found] = await sql<{ is_ahead: boolean }[]>`
-    SELECT GREATEST(max(of_tasks.stream_order), max(of_others.stream_order)) >= pg_snapshot_xmax(pg_current_snapshot())
-      AS is_ahead
+    SELECT COALESCE(
+      GREATEST(max(of_tasks.stream_order), max(of_others.stream_order)) >= pg_snapshot_xmax(pg_current_snapshot())
+      -- Those who read stand at the clock itself when nothing happens.
+      OR (SELECT max(stream_order) FROM event_reader) > pg_snapshot_xmax(pg_current_snapshot())
+      OR (SELECT max(since_order) FROM webhook) > pg_snapshot_xmax(pg_current_snapshot()), false) AS is_ahead
     FROM generate_series(0, 7) AS shard
     LEFT JOIN LATERAL (
       SELECT stream_order FROM task_event WHERE (get_byte(uuid_send(task_id), 15) & 7) = shard
@@ -39,6 +42,8 @@ export async function rebaseStreamOrders(sql: Sql): Promise<number> {
     UPDATE event_reader SET stream_order = pg_current_xact_id(), subject_id = '00000000-0000-0000-0000-000000000000',
       sequence = 0, node = NULL, expire_time = NULL, epoch = epoch + 1
     WHERE stream_order >= ${reached}`;
+  // It gets what is unread, as it would have.
+  await sql`UPDATE webhook SET since_order = pg_current_xact_id() WHERE since_order >= ${reached}`;
   return tasks + others;
 }
 

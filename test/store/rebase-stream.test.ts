@@ -37,6 +37,32 @@ test('a database of its own server is left as it is', async () => {
   expect(await orders()).toEqual(before);
 });
 
+test('a webhook of a restored dump gets what was unread, and what happens from then on', async () => {
+  await database.run((run) => insertReaderPositions(run, 'nats', positionBefore('0', Date.now())));
+  await sql`
+    INSERT INTO webhook (id, namespace, description, url, filter, headers, secret_headers, format, secret, since_order, etag,
+      creator)
+    VALUES (gen_random_uuid(), 'default', '', 'https://hooks.example.com', '{}', '{}', '{}', '{"kind":"cloud_event"}', '', '0',
+      '', 'test')`;
+  const since = async () => {
+    const [row] = await sql<{ order: string }[]>`SELECT since_order::text AS order FROM webhook`;
+    return BigInt(row?.order ?? '');
+  };
+  await sql`UPDATE webhook SET since_order = ${String(otherClock)}::text::xid8`;
+  // Also when no event is of the other clock.
+  await migrate(testDatabase.url);
+  expect(await since()).toBeLessThan(otherClock);
+
+  const unread = await submit(5);
+  await moveToOtherClock();
+  await sql`UPDATE webhook SET since_order = ${String(otherClock)}::text::xid8`;
+  expect(await migrate(testDatabase.url)).toEqual({ rebasedEvents: 5 });
+  const events = await allOf(5);
+  expect(events.map(({ position }) => position.subjectId).toSorted()).toEqual(unread.toSorted());
+  const sinceOrder = await since();
+  expect(events.filter(({ position }) => BigInt(position.order) < sinceOrder)).toEqual([]);
+});
+
 test('a restored dump goes on where each reader was, in order, without a loss', async () => {
   await database.run((run) => insertReaderPositions(run, 'nats', positionBefore('0', Date.now())));
   const read = await submit(20);
