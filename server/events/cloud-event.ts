@@ -24,7 +24,7 @@ export function cloudEventMessage(event: Event, format: CloudEventFormat): Cloud
     return { headers: [['content-type', structuredType]], body: encode(JSON.stringify(structuredEvent(event))) };
   }
   const headers: (readonly [string, string])[] = [['content-type', dataTypes[format]]];
-  for (const [name, value] of attributesOf(event)) headers.push([`ce-${name}`, headerValue(value)]);
+  eachAttribute(event, (name, value) => headers.push([`ce-${name}`, headerValue(value)]));
   const { schema, message } = dataOf(event);
   const body = format === 'protobuf' ? toBinary(schema, message) : encode(JSON.stringify(toJson(schema, message)));
   return { headers, body };
@@ -32,7 +32,11 @@ export function cloudEventMessage(event: Event, format: CloudEventFormat): Cloud
 
 /** An event as the JSON format of CloudEvents has it. */
 export function structuredEvent(event: Event): Readonly<Record<string, JsonValue>> {
-  return { ...Object.fromEntries(attributesOf(event)), datacontenttype: dataTypes.binary, data: dataJson(event) };
+  const attributes: Record<string, string> = {};
+  eachAttribute(event, (name, value) => {
+    attributes[name] = value;
+  });
+  return { ...attributes, datacontenttype: dataTypes.binary, data: dataJson(event) };
 }
 
 /** The data of an event: the JSON form of its message. */
@@ -42,24 +46,31 @@ function dataJson(event: Event): JsonValue {
 }
 
 /** All attributes that have a value, apart from the content type, in the order in which people read them. */
-function attributesOf(event: Event): [name: string, value: string][] {
-  const attributes: [string, string][] = [
-    ['specversion', '1.0'],
-    ['id', event.id],
-    ['type', event.type],
-    ['source', event.source],
-    ['subject', event.subject],
-    ['time', event.time === undefined ? '' : timestampDate(event.time).toISOString()],
-    ['namespace', event.namespace],
-    ['tasktype', event.taskType],
-    // The extension wants an order of strings.
-    ['sequence', String(event.sequence).padStart(sequenceDigits, '0')],
-    ['sequencetype', 'Integer'],
-    ['actor', event.actor],
-    ['traceparent', event.traceParent],
-  ];
-  return attributes.filter(([, value]) => value !== '');
+function eachAttribute(event: Event, take: (name: AttributeName, value: string) => void): void {
+  for (const name of attributeNames) {
+    const value = attributeOf[name](event);
+    if (value !== '') take(name, value);
+  }
 }
+
+const attributeOf = {
+  specversion: () => '1.0',
+  id: ({ id }) => id,
+  type: ({ type }) => type,
+  source: ({ source }) => source,
+  subject: ({ subject }) => subject,
+  time: ({ time }) => (time === undefined ? '' : timestampDate(time).toISOString()),
+  namespace: ({ namespace }) => namespace,
+  tasktype: ({ taskType }) => taskType,
+  // The extension wants an order of strings.
+  sequence: ({ sequence }) => String(sequence).padStart(sequenceDigits, '0'),
+  sequencetype: () => 'Integer',
+  actor: ({ actor }) => actor,
+  traceparent: ({ traceParent }) => traceParent,
+} as const satisfies Record<string, (event: Event) => string>;
+
+type AttributeName = keyof typeof attributeOf;
+const attributeNames = Object.keys(attributeOf) as readonly AttributeName[];
 
 /** Of a 32-bit integer. */
 const sequenceDigits = 10;

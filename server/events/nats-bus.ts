@@ -3,7 +3,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Logger } from 'pino';
 import { BusAwayError, type BusMessage, type EventBus } from './bus.ts';
 import { openNatsLink } from './nats-connection.ts';
-import { createNatsPublisher, type NatsPublisher, PublishRefusedError } from './nats-publisher.ts';
+import { createNatsPublisher, type NatsPublisher, type PublishAck, PublishRefusedError } from './nats-publisher.ts';
 import type { NatsSettings } from './nats-settings.ts';
 import { type FoundStream, findStream, makeStream } from './nats-stream.ts';
 import { createPause } from './pause.ts';
@@ -123,19 +123,31 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
     return makeStream(manager, settings, cell);
   }
 
-  async function publishTo(target: Ready, message: BusMessage, isOnce: boolean): Promise<void> {
-    const ack = await target.publisher.publish(message, { isOnce });
+  /** For what is not as it mostly is: one promise for each event costs enough. */
+  async function settle(target: Ready, message: BusMessage, ack: PublishAck): Promise<void> {
     if (ack.stream !== target.stream.name) {
       throw new PublishRefusedError(`the stream ${ack.stream} has taken an event`, false);
     }
-    if (known.identity === target.stream.identity) known.seq = Math.max(known.seq, ack.seq);
-    if (ack.duplicate !== true) {
-      counts.published += 1;
-      return;
+    if (ack.duplicate === true) {
+      counts.duplicates += 1;
+      // That it was seen does not say that it is still there.
+      if (await has(target, ack.seq, message.id)) return;
+      return settle(target, message, await target.publisher.publish(message, { isOnce: false }));
     }
-    counts.duplicates += 1;
-    // That it was seen does not say that it is still there.
-    if (!(await has(target, ack.seq, message.id))) await publishTo(target, message, false);
+    accept(target, ack);
+  }
+
+  function accept({ stream }: Ready, { seq }: PublishAck): void {
+    if (known.identity === stream.identity && seq > known.seq) known.seq = seq;
+    counts.published += 1;
+  }
+
+  /** A stream that is gone is made anew. */
+  function fail(target: Ready, error: unknown): never {
+    const connection = link.current();
+    const isUnheard = error instanceof PublishRefusedError && error.isUnheard;
+    if (isUnheard && ready === target && connection !== undefined) prepare(connection);
+    throw error;
   }
 
   async function has({ manager, stream }: Ready, seq: number, id: string): Promise<boolean> {
@@ -151,17 +163,17 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
     counts,
     isAble: () => ready !== undefined,
     onChange: (listener) => void changeListeners.push(listener),
-    async publish(message) {
+    publish(message) {
       const target = ready;
-      if (target === undefined) throw new BusAwayError('NATS is away');
-      try {
-        await publishTo(target, message, true);
-      } catch (error) {
-        const connection = link.current();
-        const isUnheard = error instanceof PublishRefusedError && error.isUnheard;
-        if (isUnheard && ready === target && connection !== undefined) prepare(connection);
-        throw error;
-      }
+      if (target === undefined) return Promise.reject(new BusAwayError('NATS is away'));
+      return target.publisher.publish(message, { isOnce: true }).then(
+        (ack) => {
+          if (ack.duplicate === true || ack.stream !== target.stream.name) return settle(target, message, ack);
+          accept(target, ack);
+          return undefined;
+        },
+        (error) => fail(target, error),
+      );
     },
     hints: {
       give(hint) {

@@ -50,6 +50,10 @@ export interface ShardReaderDeps {
 
 /** After a hint, so that events which come close together are read together. */
 const gatherMs = 10;
+/** Of a process that is as busy as this with other things, reading takes one part, and leaves so many to them. */
+const busy = 0.3;
+const yieldedMax = 2;
+const yieldMsMax = 250;
 /** While events that are there are not final yet. */
 const unfinalMsMax = 50;
 const failureMs = { first: 100, max: 10_000 };
@@ -72,6 +76,8 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
   /** Everything of which there was a hint is before this stream order; undefined once all of it was read. */
   let hintedEnd: bigint | undefined;
   let unfinalMs = gatherMs;
+  /** The share of its time that this process is busy while no events are read. */
+  let othersBusy = 0;
 
   eventsWritten.listen(() => {
     isHinted = true;
@@ -82,15 +88,28 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
 
   async function readOn(): Promise<void> {
     while (!isStopping) {
+      const before = performance.eventLoopUtilization();
       const pauseMs = await turn().catch((error: unknown) => {
         log[isFailing ? 'debug' : 'warn']({ err: error, reader }, 'events were not read; another look follows');
         isFailing = true;
         return failureMs.first;
       });
-      if (isStopping || pauseMs === 0) continue;
+      if (isStopping) return;
       if (pauseMs > unfinalMsMax) await untilUnread.forMs(pauseMs);
-      await gathering.forMs(Math.min(pauseMs, gatherMs));
+      const waitMs = Math.min(Math.max(pauseMs, gatherMs), unfinalMsMax);
+      await giveWay(waitMs, performance.eventLoopUtilization(before).active);
     }
+  }
+
+  /**
+   * Tasks go first: what reads events while this process is busy with other things takes a share of its time, and catches up
+   * when there is more. How busy it is shows while nothing is read.
+   */
+  async function giveWay(waitMs: number, readingMs: number): Promise<void> {
+    const before = performance.eventLoopUtilization();
+    const yieldMs = Math.min(readingMs * yieldedMax * Math.min(1, othersBusy / busy), yieldMsMax);
+    await gathering.forMs(Math.max(waitMs, yieldMs));
+    othersBusy = (othersBusy + performance.eventLoopUtilization(before).utilization) / 2;
   }
 
   /** Answers with how long the next turn has time. */

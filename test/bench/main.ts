@@ -5,6 +5,7 @@ import { measureLatency } from './measure/latency.ts';
 import { measureLifecycle } from './measure/lifecycle.ts';
 import { measureLimits } from './measure/limits.ts';
 import type { Measure, Subject } from './measure/measure.ts';
+import { measureRelay } from './measure/relay.ts';
 import { measureSubmit } from './measure/submit.ts';
 import { measureSubscribe } from './measure/subscribe.ts';
 import { type BenchOptions, type FigureKey, parseOptions, usage } from './options.ts';
@@ -18,6 +19,7 @@ const measures: Readonly<Record<FigureKey, { readonly measure: Measure; readonly
   a: { measure: measureSubmit, compared: ['graphile-worker'] },
   e: { measure: measureLimits, compared: ['dstc, concurrency', 'dstc, key', 'dstc, rate', 'dstc, all per key'] },
   f: { measure: measureSubscribe, compared: [] },
+  g: { measure: measureRelay, compared: ['dstc, without NATS'] },
   b: { measure: measureLifecycle, compared: ['graphile-worker', 'graphile-worker, local queue'] },
 };
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 
-export const figureKeys = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
+export const figureKeys = ['a', 'b', 'c', 'd', 'e', 'f', 'g'] as const;
 export type FigureKey = (typeof figureKeys)[number];
 
 export interface BenchOptions {
@@ -20,7 +20,7 @@ export const usage = `usage: npm run bench -- [options]
   --seconds N    length of each load (default 10)
   --runs N       repetitions, the compared systems taking turns (default 3)
   --only a,b     a: single submits, b: whole lifecycle, c: idle latency, d: idle cost, e: cost of limits,
-                 f: subscribers
+                 f: subscribers, g: events to NATS
   --no-peer      leave graphile-worker out
   --quick        one run of a second: shows that every figure comes out, says nothing about speed
   --json         one JSON document instead of the table

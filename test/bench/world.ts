@@ -28,12 +28,17 @@ export interface World {
   /** Of a database on the same Postgres for the peer. */
   readonly peerUrl: string;
   readonly use: () => Promise<ResourceUse>;
+  /** A coordinator more, with a database of its own on the same Postgres and settings of its own. */
+  readonly another: (database: string, env: Readonly<Record<string, string>>) => Promise<Another>;
   /** Transactions that the coordinator's database has seen. */
   readonly commits: () => Promise<number>;
   /** Writes out what earlier loads left in memory, so that no load pays for another's. */
   readonly settle: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
+
+/** What of a world belongs to one coordinator. */
+export type Another = Pick<World, 'access' | 'sql' | 'use'> & { readonly stop: () => Promise<void> };
 
 export const submitType = 'bench.submit';
 export const lifecycleType = 'bench.lifecycle';
@@ -90,27 +95,43 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     const admin = postgres(databaseUrl(server.url, 'postgres'), { max: 1, onnotice: () => undefined });
     undo.push(() => admin.end());
     await admin`CREATE DATABASE peer`;
-    const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
-    undo.push(() => sql.end());
     const identity = await startTestIdentityProvider();
     undo.push(() => identity.stop());
 
-    const coordinator = startCoordinator(server.url, identity.issuer, options);
-    undo.push(() => coordinator.stop());
-    const { grpcAddress } = await coordinator.next<Ready>('ready');
-    const address = `${grpcAddress.host}:${grpcAddress.port}`;
-    await applyTypes(address, identity.issuer, identity.clients.operator);
+    async function start(url: string, env: Readonly<Record<string, string>>): Promise<Another> {
+      const sql = postgres(url, { max: 1, onnotice: () => undefined });
+      const coordinator = startCoordinator(url, identity.issuer, env, options);
+      const end = async () => {
+        await coordinator.stop();
+        await sql.end();
+      };
+      undo.push(end);
+      const { grpcAddress } = await coordinator.next<Ready>('ready');
+      const address = `${grpcAddress.host}:${grpcAddress.port}`;
+      await applyTypes(address, identity.issuer, identity.clients.operator);
+      const { producer, worker } = identity.clients;
+      return {
+        access: { address, issuer: identity.issuer, producer, worker },
+        sql,
+        use() {
+          const answer = coordinator.next<ResourceUse>('use');
+          coordinator.send('use');
+          return answer;
+        },
+        async stop() {
+          undo.splice(undo.indexOf(end), 1);
+          await end();
+        },
+      };
+    }
 
-    const { producer, worker } = identity.clients;
     return {
+      ...(await start(server.url, {})),
       interrupted: options.interrupted,
-      access: { address, issuer: identity.issuer, producer, worker },
-      sql,
       peerUrl: databaseUrl(server.url, 'peer'),
-      use() {
-        const answer = coordinator.next<ResourceUse>('use');
-        coordinator.send('use');
-        return answer;
+      async another(database, env) {
+        await admin`CREATE DATABASE ${admin(database)}`;
+        return start(databaseUrl(server.url, database), env);
       },
       async commits() {
         const [row] = await admin<{ count: number }[]>`
@@ -133,7 +154,12 @@ interface Ready {
   readonly grpcAddress: { readonly host: string; readonly port: number };
 }
 
-function startCoordinator(url: string, issuer: string, { profileDir, interrupted }: WorldOptions): Child {
+function startCoordinator(
+  url: string,
+  issuer: string,
+  env: Readonly<Record<string, string>>,
+  { profileDir, interrupted }: WorldOptions,
+): Child {
   return startChild({
     file: mainFile,
     args: ['serve'],
@@ -149,6 +175,7 @@ function startCoordinator(url: string, issuer: string, { profileDir, interrupted
       DSTC_GRPC_ADDRESS: '127.0.0.1:0',
       DSTC_HTTP_ADDRESS: '127.0.0.1:0',
       DSTC_LOG_LEVEL: 'warn',
+      ...env,
     },
   });
 }

@@ -5,13 +5,13 @@ import { runLoad, settings } from './parent.ts';
 import { produce } from './produce.ts';
 
 // A batch producer with the TypeScript SDK: SubmitTasks, each task with an idempotency key.
-const { seconds, taskType, keys } = settings();
+const { seconds, taskType, keys, tasksPerSecond } = settings();
 let number = 0;
 const client = createClient(accessFor('producer'));
 
 runLoad(async () => {
   try {
-    return await produce(seconds, submit);
+    return await produce(seconds, submit, tasksPerSecond);
   } finally {
     client.close();
   }

@@ -8,6 +8,8 @@ export interface LoadSettings {
   readonly localQueue?: boolean;
   /** Of a producer: how many tenants its tasks belong to, in turn; none when it is left out. */
   readonly keys?: number;
+  /** Of a producer: no more than this; as many as it can when it is left out. */
+  readonly tasksPerSecond?: number;
   /** How many streams of events there are. */
   readonly subscribers?: number;
 }

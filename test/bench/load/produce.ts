@@ -1,8 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { LoadResult } from './messages.ts';
 import { onMessage } from './parent.ts';
 
 const batchSize = 500;
 const batchesInFlight = 2;
+/** At a steady rate, batches come this often. */
+const pacedMs = 20;
 /** Enough that no worker waits for a batch, few enough that the end of the load is not all worker. */
 const backlogMax = 4_000;
 
@@ -10,6 +13,7 @@ const backlogMax = 4_000;
 export async function produce(
   seconds: number,
   submit: (size: number) => Promise<unknown>,
+  tasksPerSecond?: number,
 ): Promise<Omit<LoadResult, 'kind'>> {
   let handled = 0;
   let submitted = 0;
@@ -20,7 +24,9 @@ export async function produce(
     progress.resolve();
     progress = Promise.withResolvers();
   });
-  const endMs = performance.now() + seconds * 1_000;
+  const startMs = performance.now();
+  const endMs = startMs + seconds * 1_000;
+  const size = tasksPerSecond === undefined ? batchSize : Math.ceil((tasksPerSecond * pacedMs) / 1_000);
 
   async function submitter(): Promise<void> {
     while (performance.now() < endMs) {
@@ -28,8 +34,14 @@ export async function produce(
         await progress.promise;
         continue;
       }
-      submitted += batchSize;
-      await submit(batchSize);
+      const waitMs =
+        tasksPerSecond === undefined ? 0 : startMs + (submitted / tasksPerSecond) * 1_000 - performance.now();
+      if (waitMs > 0) {
+        await pause(waitMs);
+        continue;
+      }
+      submitted += size;
+      await submit(size);
     }
   }
 

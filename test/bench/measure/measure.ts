@@ -9,6 +9,7 @@ export type Subject =
   | 'dstc'
   | 'graphile-worker'
   | 'graphile-worker, local queue'
+  | 'dstc, without NATS'
   | `dstc, ${'concurrency' | 'key' | 'rate' | 'all per key'}`;
 
 export interface MeasureDeps {
