@@ -35,7 +35,7 @@ export function startChild({ file, args, nodeFlags = [], env = {}, interrupted }
 
   return {
     // One that has handed in its result hears nothing more.
-    send: (message) => void (child.connected && child.send(message as object)),
+    send: (message) => void (child.connected && child.send(message as object, () => undefined)),
     next: (kind) => nextMessage(child, kind, `${file.pathname.split('/').at(-1)}`),
     listen(kind, listener) {
       child.on('message', (message: { readonly kind: string }) => {
