@@ -5,7 +5,7 @@ import type { StormRecord } from './record.ts';
 import { type Happened, invented, selectHappened } from './sightings.ts';
 
 /** What happened in the times when NATS was away is worth a line of its own from so much on. */
-const outageEventsMin = 20;
+const outageEventsMin = 5;
 
 /** Holds what was seen of the events, in NATS and by subscription, against the history in Postgres. */
 export async function checkEvents(sql: postgres.Sql, record: StormRecord, tasksMin: number): Promise<Property[]> {
