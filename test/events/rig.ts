@@ -2,7 +2,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import postgres from 'postgres';
-import { expect } from 'vitest';
+import { vi } from 'vitest';
 import { type Database, openDatabase } from '../../server/store/database.ts';
 import { insertTasks, type NewTask } from '../../server/store/insert-tasks.ts';
 import { grpcCaller } from '../services/caller.ts';
@@ -42,12 +42,12 @@ export interface EventRig {
   readonly stop: () => Promise<void>;
 }
 
-/** Whether the node has told of its policy, and all that was told is final: nothing of it is new to whoever comes now. */
-async function isTold(sql: postgres.Sql): Promise<boolean> {
+/** Throws until the node has told of its policy, and all that was told is final: nothing of it is new to whoever comes now. */
+async function policyIsTold(sql: postgres.Sql): Promise<void> {
   const [row] = await sql<{ told: boolean | null }[]>`
     SELECT bool_or(kind = 'policy.changed') AND bool_and(stream_order < pg_snapshot_xmin(pg_current_snapshot())) AS told
     FROM system_event`;
-  return row?.told === true;
+  if (row?.told !== true) throw new Error('the node has not told of its policy');
 }
 
 export async function startEventRig(settings: Record<string, string> = {}): Promise<EventRig> {
@@ -65,7 +65,7 @@ export async function startEventRig(settings: Record<string, string> = {}): Prom
     await caller.call(TaskTypeService.method.applyTaskType, { taskType: { name } }, await token('root'));
   }
   caller.close();
-  await expect.poll(() => isTold(sql), { timeout: 60_000 }).toBe(true);
+  await vi.waitFor(() => policyIsTold(sql), { timeout: 60_000 });
 
   return {
     coordinator,
