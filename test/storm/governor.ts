@@ -11,7 +11,8 @@ export function govern({ postgres: database, submitters }: World, rate: number):
   let isLooking = false;
 
   function set(share: number): void {
-    for (const { send } of submitters) send({ kind: 'rate', rate: (share * rate) / submitters.length });
+    for (const { send } of submitters)
+      send({ kind: 'rate', rate: (share * rate) / submitters.length, rateOfAll: share * rate });
   }
 
   async function look(): Promise<void> {

@@ -23,7 +23,7 @@ export async function measurePeak(
     const [before, beganMs] = [await counted(true), performance.now()];
     await pause(measuredMs, undefined, { signal: interrupted });
     const peak = ((await counted(true)) - before) / ((performance.now() - beganMs) / 1_000);
-    for (const submitter of submitters) submitter.send({ kind: 'rate', rate: 0 });
+    for (const submitter of submitters) submitter.send({ kind: 'rate', rate: 0, rateOfAll: 0 });
     const sinceMs = performance.now();
     while ((await counted(false)) > 0) {
       // Whatever is left then, the end of the storm tells.

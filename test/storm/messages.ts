@@ -35,7 +35,8 @@ export type Steering = { readonly kind: 'steer' } | { readonly kind: 'stop' };
 
 /** What submitters are told while they run. */
 export type Order =
-  | { readonly kind: 'rate'; readonly rate: number }
+  /** Tasks a second: of this submitter, and of all of them together. */
+  | { readonly kind: 'rate'; readonly rate: number; readonly rateOfAll: number }
   /** As fast as they are answered. */
   | { readonly kind: 'burst' }
   | { readonly kind: 'stop' };

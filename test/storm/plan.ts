@@ -60,7 +60,7 @@ export function quickPlan(random: Random): Plan {
   return { type: 'storm.quick', ms: random.between(0, 20), failures: 0, delayMs: 0, cancelMs: null };
 }
 
-/** `rate` is of all tasks, a second. */
+/** `rate` is of the tasks of all submitters together, a second. */
 export function drawPlan(random: Random, rate: number): Plan {
   const isSpecial = random.next() < Math.min(specialShareMax, specialsPerSecond / rate);
   const plan = { ...quickPlan(random), type: isSpecial ? random.pick(specials) : ('storm.quick' as const) };

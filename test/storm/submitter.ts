@@ -21,7 +21,7 @@ const underWay = new Set<Promise<unknown>>();
 const underWayMax = 40;
 const burstParcels = 15;
 const tickMs = 20;
-let order: Order = { kind: 'rate', rate: 0 };
+let order: Order = { kind: 'rate', rate: 0, rateOfAll: 0 };
 let count = 0;
 process.on('message', (next: Order) => {
   order = next;
@@ -46,7 +46,7 @@ for (;;) {
   }
   // What could not be sent for a second is not made up for.
   credit = Math.min(credit + (elapsedMs * now.rate) / 1_000, now.rate);
-  while (credit >= 1) credit -= send(now.rate);
+  while (credit >= 1) credit -= send(now.rateOfAll);
   await pause(tickMs);
 }
 await Promise.all(underWay);
@@ -57,13 +57,13 @@ tellAll();
 process.disconnect();
 
 /** Sends a parcel on its way and answers with how many tasks are in it. */
-function send(rate: number): number {
+function send(rateOfAll: number): number {
   const size = random.next() < 0.1 ? 5 + Math.floor(random.next() * 26) : 1;
   if (underWay.size >= underWayMax) return size;
   const isBurst = order.kind === 'burst';
   const items = Array.from({ length: size }, () => {
     count += 1;
-    return { key: `${name} ${count}`, plan: isBurst ? quickPlan(random) : drawPlan(random, rate) };
+    return { key: `${name} ${count}`, plan: isBurst ? quickPlan(random) : drawPlan(random, rateOfAll) };
   });
   const isJson = random.next() < 0.25;
   const sending = deliver(isJson && size > 1 ? withDependent(items) : items, isJson ? withJson : withSdk);
