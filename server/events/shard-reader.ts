@@ -18,7 +18,10 @@ export interface EventConsumer {
   readonly deliver: (shard: number, events: readonly StoredEvent[], signal: AbortSignal) => Promise<void>;
   /** Whether this node can deliver at all now; while it cannot, others have its shards. */
   readonly isAble?: () => boolean;
-  /** A place that it wants nothing before, so that what is there need not be read; undefined when it wants everything. */
+  /**
+   * The end of the stream while it wants no event at all: nothing is read then, and it is asked again each second. Undefined
+   * when it wants any.
+   */
   readonly unwantedBefore?: () => Promise<EventPosition | undefined>;
   /** Events of a shard that are delivered at a time. */
   readonly eventsMax: number;
@@ -54,6 +57,8 @@ const gatherMs = 10;
 const busy = 0.3;
 const yieldedMax = 2;
 const yieldMsMax = 250;
+/** While nobody wants any event: hints are not worth a look then, and what is wanted next is found after this time. */
+const restMs = 1_000;
 /** While events that are there are not final yet. */
 const unfinalMsMax = 50;
 const failureMs = { first: 100, max: 10_000 };
@@ -69,10 +74,12 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
   const { reader, isAble = () => true, eventsMax } = consumer;
   const untilUnread = createPause();
   const gathering = createPause();
+  const resting = createPause();
   const holds = createShardHolds({ database, log }, { reader, node, isAble, onUnread: untilUnread.end });
   let isHinted = false;
   let isStopping = false;
   let isFailing = false;
+  let isWanted = true;
   /** Everything of which there was a hint is before this stream order; undefined once all of it was read. */
   let hintedEnd: bigint | undefined;
   let unfinalMs = gatherMs;
@@ -118,7 +125,10 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
     isHinted = false;
     const [page] = await Promise.all([readNext(), holds.store(holds.all().filter((shard) => !shard.isLeaving))]);
     isFailing = false;
-    if (page === undefined) return untilNextMs();
+    if (page === undefined) {
+      if (!isWanted && !isStopping) await resting.forMs(restMs);
+      return untilNextMs();
+    }
     await Promise.all(page.read.map(({ shard, events }) => deliver(shard, events)));
     const { final, end } = page.horizon;
     if (wasHinted) hintedEnd = BigInt(end);
@@ -136,8 +146,10 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
     const shards = holds.all().filter((shard) => !shard.isLeaving && shard.nextMs <= nowMs);
     if (shards.length === 0) return undefined;
     const wanted = await consumer.unwantedBefore?.();
+    isWanted = wanted === undefined;
     if (wanted !== undefined) {
       for (const shard of shards) if (comparePositions(shard.after, wanted) < 0) shard.after = wanted;
+      return undefined;
     }
     const page = await database.run((sql) => selectEventPage(sql, shards, eventsMax, holds.holder));
     if (page.lost.size > 0) holds.lose(page.lost);
@@ -194,6 +206,7 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
       isStopping = true;
       untilUnread.end();
       gathering.end();
+      resting.end();
       const timer = setTimeout(() => {
         for (const shard of holds.all()) shard.lost.abort();
       }, stopMsMax);
