@@ -1,6 +1,6 @@
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
-import { startTestNats, testNatsProgram } from '../../setup/nats.ts';
+import { startTestNats, type TestNats, testNatsProgram } from '../../setup/nats.ts';
 import type { Sample } from '../figures.ts';
 import { quantile } from '../statistics.ts';
 import { lifecycleType, type World } from '../world.ts';
@@ -26,19 +26,27 @@ export const measureRelay: Measure = async (deps) => {
   const nats = await startTestNats({ program });
   worlds += 1;
   const coordinator = await deps.world.another(`relay_${worlds}`, { NATS_URL: nats.url });
-  const connection = await connect({ servers: `127.0.0.1:${nats.port}` });
   try {
-    const world = { ...deps.world, ...coordinator };
+    const withNats = { ...deps, world: { ...deps.world, ...coordinator } };
     return [
-      ...(await measureWith({ ...deps, world }, connection)),
-      ...(await measureLag({ ...deps, world }, connection)),
+      ...(await withConnection(nats, (connection) => measureWith(withNats, connection))),
+      ...(await withConnection(nats, (connection) => measureLag(withNats, connection))),
+      ...(await measureBacklog(withNats, nats)),
     ];
   } finally {
-    await connection.close();
     await coordinator.stop();
     await nats.stop();
   }
 };
+
+async function withConnection<Result>(nats: TestNats, use: (connection: NatsConnection) => Promise<Result>) {
+  const connection = await connect({ servers: `127.0.0.1:${nats.port}` });
+  try {
+    return await use(connection);
+  } finally {
+    await connection.close();
+  }
+}
 
 async function measureWithout({ world, subject, seconds }: MeasureDeps): Promise<Sample[]> {
   const settings = { seconds, access: world.access, taskType: lifecycleType };
@@ -98,12 +106,43 @@ async function measureLag({ world, subject, seconds }: MeasureDeps, connection: 
   ];
 }
 
+/** What was written while NATS was away, once it is back and there is nothing else to do. */
+async function measureBacklog({ world, subject, seconds }: MeasureDeps, nats: TestNats): Promise<Sample[]> {
+  await nats.kill();
+  await runLifecycle(world, { seconds, access: world.access, taskType: lifecycleType });
+  await nats.restart();
+  return withConnection(nats, async (connection) => {
+    const manager = await jetstreamManager(connection);
+    const before = await messagesIn(manager);
+    while ((await messagesIn(manager)) === before) await pause();
+    const startMs = performance.now();
+    const [first, usedBefore] = await Promise.all([messagesIn(manager), world.use()]);
+    await untilAllOut(world, manager);
+    const [last, used] = await Promise.all([messagesIn(manager), world.use()]);
+    const figure = 'events to NATS, a backlog';
+    const count = last - first;
+    return [
+      { figure, unit: 'events/s', subject, value: count / ((performance.now() - startMs) / 1_000) },
+      {
+        figure: `${figure}, coordinator`,
+        unit: 'µs CPU each',
+        subject,
+        value: (used.cpuMicroseconds - usedBefore.cpuMicroseconds) / count,
+      },
+    ];
+  });
+}
+
 async function untilAllOut(world: World, manager: JetStreamManager): Promise<void> {
   const wanted = await eventsOfTasks(world);
   for (const giveUpMs = performance.now() + catchUpMsMax; (await messagesIn(manager, '*.*.task.>')) < wanted; ) {
     if (performance.now() > giveUpMs) throw new Error(`not all of ${wanted} events came out in ${catchUpMsMax} ms`);
-    await new Promise((resolve) => setTimeout(resolve, lookMs));
+    await pause();
   }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, lookMs));
 }
 
 async function messagesIn(manager: JetStreamManager, filter?: string): Promise<number> {
