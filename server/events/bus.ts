@@ -10,11 +10,10 @@ export interface BusMessage {
 /** What carries events to the world, and hints between the nodes of an installation. */
 export interface EventBus {
   /**
-   * Resolves when the event is stored where consumers find it, however often it was published before; rejects when that is
-   * not known. Messages of one subject are stored in the order in which they are published, as long as each waits for
-   * the one before.
+   * Publishes messages side by side, and answers with what became of each: undefined when it is stored where consumers find
+   * it, however often it was published before, and an error when that is not known.
    */
-  readonly publish: (message: BusMessage) => Promise<void>;
+  readonly publish: (messages: readonly BusMessage[]) => Promise<readonly (Error | undefined)[]>;
   /** Whether publishing makes sense now. */
   readonly isAble: () => boolean;
   /** Calls back when that changes. */

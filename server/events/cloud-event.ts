@@ -24,7 +24,7 @@ export function cloudEventMessage(event: Event, format: CloudEventFormat): Cloud
     return { headers: [['content-type', structuredType]], body: encode(JSON.stringify(structuredEvent(event))) };
   }
   const headers: (readonly [string, string])[] = [['content-type', dataTypes[format]]];
-  eachAttribute(event, (name, value) => headers.push([`ce-${name}`, headerValue(value)]));
+  eachAttribute(event, (name, value) => headers.push([headerOf[name], headerValue(value)]));
   const { schema, message } = dataOf(event);
   const body = format === 'protobuf' ? toBinary(schema, message) : encode(JSON.stringify(toJson(schema, message)));
   return { headers, body };
@@ -71,6 +71,11 @@ const attributeOf = {
 
 type AttributeName = keyof typeof attributeOf;
 const attributeNames = Object.keys(attributeOf) as readonly AttributeName[];
+
+const headerOf = Object.fromEntries(attributeNames.map((name) => [name, `ce-${name}`])) as Record<
+  AttributeName,
+  string
+>;
 
 /** Of a 32-bit integer. */
 const sequenceDigits = 10;

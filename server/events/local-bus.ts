@@ -41,10 +41,13 @@ export function createLocalBus(): LocalBus {
         counts,
         isAble: () => members.has(self) && listeners.length > 0,
         onChange: (listener) => void self.onChange.push(listener),
-        async publish(message) {
-          if (isNews(message.id)) for (const listener of listeners) listener(message);
-          else counts.duplicates += 1;
-          counts.published += 1;
+        async publish(messages) {
+          for (const message of messages) {
+            if (isNews(message.id)) for (const listener of listeners) listener(message);
+            else counts.duplicates += 1;
+            counts.published += 1;
+          }
+          return messages.map(() => undefined);
         },
         hints: {
           give(hint) {

@@ -123,18 +123,47 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
     return makeStream(manager, settings, cell);
   }
 
-  /** For what is not as it mostly is: one promise for each event costs enough. */
+  /** One promise for all: one for each message costs as much as to send it. */
+  function publishTo(target: Ready, messages: readonly BusMessage[]): Promise<readonly (Error | undefined)[]> {
+    return new Promise((resolve) => {
+      const outcomes = new Array<Error | undefined>(messages.length);
+      let underWay = messages.length;
+      function end(index: number, error: Error | undefined): void {
+        outcomes[index] = error === undefined ? undefined : lookAfter(target, error);
+        underWay -= 1;
+        if (underWay === 0) resolve(outcomes);
+      }
+      if (underWay === 0) resolve(outcomes);
+      for (const [index, message] of messages.entries()) {
+        target.publisher.publish(message, { isOnce: true }, (outcome) => {
+          if (outcome instanceof Error) return end(index, outcome);
+          if (isPlain(target, outcome)) {
+            accept(target, outcome);
+            return end(index, undefined);
+          }
+          settle(target, message, outcome).then(
+            () => end(index, undefined),
+            (error: Error) => end(index, error),
+          );
+        });
+      }
+    });
+  }
+
+  /** Of an acknowledgement that is not as it mostly is. */
   async function settle(target: Ready, message: BusMessage, ack: PublishAck): Promise<void> {
     if (ack.stream !== target.stream.name) {
       throw new PublishRefusedError(`the stream ${ack.stream} has taken an event`, false);
     }
-    if (ack.duplicate === true) {
-      counts.duplicates += 1;
-      // That it was seen does not say that it is still there.
-      if (await has(target, ack.seq, message.id)) return;
-      return settle(target, message, await target.publisher.publish(message, { isOnce: false }));
-    }
-    accept(target, ack);
+    if (isPlain(target, ack)) return accept(target, ack);
+    counts.duplicates += 1;
+    // That it was seen does not say that it is still there.
+    if (await has(target, ack.seq, message.id)) return;
+    const next = await new Promise<PublishAck | Error>((settled) => {
+      target.publisher.publish(message, { isOnce: false }, settled);
+    });
+    if (next instanceof Error) throw next;
+    return settle(target, message, next);
   }
 
   function accept({ stream }: Ready, { seq }: PublishAck): void {
@@ -143,11 +172,15 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
   }
 
   /** A stream that is gone is made anew. */
-  function fail(target: Ready, error: unknown): never {
+  function lookAfter(target: Ready, error: Error): Error {
     const connection = link.current();
     const isUnheard = error instanceof PublishRefusedError && error.isUnheard;
     if (isUnheard && ready === target && connection !== undefined) prepare(connection);
-    throw error;
+    return error;
+  }
+
+  function isPlain({ stream }: Ready, ack: PublishAck): boolean {
+    return ack.duplicate !== true && ack.stream === stream.name;
   }
 
   async function has({ manager, stream }: Ready, seq: number, id: string): Promise<boolean> {
@@ -163,17 +196,10 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
     counts,
     isAble: () => ready !== undefined,
     onChange: (listener) => void changeListeners.push(listener),
-    publish(message) {
+    publish(messages) {
       const target = ready;
-      if (target === undefined) return Promise.reject(new BusAwayError('NATS is away'));
-      return target.publisher.publish(message, { isOnce: true }).then(
-        (ack) => {
-          if (ack.duplicate === true || ack.stream !== target.stream.name) return settle(target, message, ack);
-          accept(target, ack);
-          return undefined;
-        },
-        (error) => fail(target, error),
-      );
+      if (target === undefined) return Promise.resolve(messages.map(() => new BusAwayError('NATS is away')));
+      return publishTo(target, messages);
     },
     hints: {
       give(hint) {

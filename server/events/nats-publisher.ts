@@ -21,20 +21,22 @@ export class PublishRefusedError extends Error {
 }
 
 /**
- * Publishes over one connection and matches the acknowledgements, which all come to one inbox: a request of the client for
- * each message costs a timer and a promise more, which thousands a second feel.
+ * Publishes over one connection and matches the acknowledgements, which all come to one inbox, with callbacks: a request of
+ * the client costs a timer and a promise more for each message, which is more than all the rest of sending it.
  */
 export interface NatsPublisher {
   /** With `isOnce`, JetStream drops the message when it has seen the id within its window. */
-  readonly publish: (message: BusMessage, options: { readonly isOnce: boolean }) => Promise<PublishAck>;
+  readonly publish: (message: BusMessage, options: { readonly isOnce: boolean }, settled: Settled) => void;
   /** Nobody will hear of what is under way. */
   readonly abandon: (why: string) => void;
   readonly close: () => void;
 }
 
+/** Told once of what became of a message. */
+export type Settled = (outcome: PublishAck | Error) => void;
+
 interface Pending {
-  readonly resolve: (ack: PublishAck) => void;
-  readonly reject: (error: Error) => void;
+  readonly settled: Settled;
   readonly sentMs: number;
 }
 
@@ -53,27 +55,27 @@ export function createNatsPublisher(connection: NatsConnection): NatsPublisher {
       const waiting = pending.get(token);
       if (waiting === undefined) return;
       pending.delete(token);
-      if (error !== null) waiting.reject(new BusAwayError('an acknowledgement could not be read', error));
-      else settle(waiting, message);
+      waiting.settled(
+        error === null ? outcomeOf(message) : new BusAwayError('an acknowledgement could not be read', error),
+      );
     },
   });
 
   const timer = setInterval(() => {
     const nowMs = performance.now();
-    for (const [token, { sentMs, reject }] of pending) {
+    for (const [token, { sentMs, settled }] of pending) {
       if (nowMs - sentMs < ackMsMax) break;
       pending.delete(token);
-      reject(new BusAwayError(`NATS has not acknowledged an event in ${ackMsMax} ms`));
+      settled(new BusAwayError(`NATS has not acknowledged an event in ${ackMsMax} ms`));
     }
   }, lookIntervalMs);
   timer.unref();
 
   return {
-    publish({ id, subject, headers, data }, { isOnce }) {
-      const { promise, resolve, reject } = Promise.withResolvers<PublishAck>();
+    publish({ id, subject, headers, data }, { isOnce }, settled) {
       count += 1;
       const token = count.toString(36);
-      pending.set(token, { resolve, reject, sentMs: performance.now() });
+      pending.set(token, { settled, sentMs: performance.now() });
       try {
         connection.publish(subject, data, {
           reply: `${inbox}.${token}`,
@@ -81,13 +83,13 @@ export function createNatsPublisher(connection: NatsConnection): NatsPublisher {
         });
       } catch (error) {
         pending.delete(token);
-        reject(new BusAwayError(`event ${id} could not be sent to NATS`, error));
+        settled(new BusAwayError(`event ${id} could not be sent to NATS`, error));
       }
-      return promise;
     },
     abandon(why) {
-      for (const { reject } of pending.values()) reject(new BusAwayError(why));
+      const abandoned = [...pending.values()];
       pending.clear();
+      for (const { settled } of abandoned) settled(new BusAwayError(why));
     },
     close() {
       clearInterval(timer);
@@ -117,15 +119,14 @@ class EncodedHeaders extends MsgHdrsImpl {
   }
 }
 
-function settle({ resolve, reject }: Pending, message: Msg): void {
+function outcomeOf(message: Msg): PublishAck | Error {
   if (message.data.length === 0 && message.headers?.code === 503) {
-    reject(new PublishRefusedError('no stream stores this subject', true));
-    return;
+    return new PublishRefusedError('no stream stores this subject', true);
   }
   const ack = parseAck(message);
-  if (ack === undefined) reject(new PublishRefusedError('what acknowledged an event is no JetStream', false));
-  else if ('error' in ack) reject(new PublishRefusedError(`JetStream has refused an event: ${ack.error}`, false));
-  else resolve(ack);
+  if (ack === undefined) return new PublishRefusedError('what acknowledged an event is no JetStream', false);
+  if ('error' in ack) return new PublishRefusedError(`JetStream has refused an event: ${ack.error}`, false);
+  return ack;
 }
 
 function parseAck(message: Msg): PublishAck | { readonly error: string } | undefined {

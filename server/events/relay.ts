@@ -26,26 +26,27 @@ const eventsMax = 500;
  * that no repeat can change their order; different subjects go side by side. A place is stored when all before it is.
  */
 export function startRelay({ bus, ...deps }: RelayDeps, { cell, format }: RelayOptions): ShardReader {
-  /** For as long as a shard is held: what is stored of a batch that failed, and need not be published once more. */
+  /** For as long as a shard is held: ids of a batch that failed which are stored, and need not be published once more. */
   const storedOf = new WeakMap<AbortSignal, Set<string>>();
 
   async function deliver(_: number, events: readonly StoredEvent[], signal: AbortSignal): Promise<void> {
     const stored = storedOf.get(signal) ?? new Set<string>();
     storedOf.set(signal, stored);
-    const bySubject = Map.groupBy(events, (event) => event.position.subjectId);
-    const chains = await Promise.allSettled(Array.from(bySubject.values(), (chain) => publish(chain, stored, signal)));
-    for (const chain of chains) if (chain.status === 'rejected') throw chain.reason;
+    for (const wave of wavesOf(events)) {
+      signal.throwIfAborted();
+      await publish(
+        wave.map(messageOf).filter(({ id }) => !stored.has(id)),
+        stored,
+      );
+    }
     storedOf.delete(signal);
   }
 
-  async function publish(chain: readonly StoredEvent[], stored: Set<string>, signal: AbortSignal): Promise<void> {
-    for (const event of chain) {
-      const key = `${event.position.subjectId}:${event.position.sequence}`;
-      if (stored.has(key)) continue;
-      signal.throwIfAborted();
-      await bus.publish(messageOf(event));
-      stored.add(key);
-    }
+  async function publish(messages: readonly BusMessage[], stored: Set<string>): Promise<void> {
+    const outcomes = await bus.publish(messages);
+    for (const [index, { id }] of messages.entries()) if (outcomes[index] === undefined) stored.add(id);
+    const error = outcomes.find((outcome) => outcome !== undefined);
+    if (error !== undefined) throw error;
   }
 
   function messageOf(stored: StoredEvent): BusMessage {
@@ -57,4 +58,18 @@ export function startRelay({ bus, ...deps }: RelayDeps, { cell, format }: RelayO
   const reader = startShardReader(deps, { reader: 'nats', deliver, isAble: bus.isAble, eventsMax });
   bus.onChange(reader.look);
   return reader;
+}
+
+/** What may go side by side: the first events of all subjects, then the second ones, and so on. */
+function wavesOf(events: readonly StoredEvent[]): StoredEvent[][] {
+  const waves: StoredEvent[][] = [];
+  const counts = new Map<string, number>();
+  for (const event of events) {
+    const count = counts.get(event.position.subjectId) ?? 0;
+    counts.set(event.position.subjectId, count + 1);
+    const wave = waves[count];
+    if (wave === undefined) waves.push([event]);
+    else wave.push(event);
+  }
+  return waves;
 }

@@ -10,14 +10,14 @@ const none = '_';
 export function subjectOf(cell: string, event: Pick<Event, 'namespace' | 'type' | 'taskType'>): string {
   // Such as dstc.task.succeeded.v1.
   const [, kind = '', what = ''] = event.type.split('.');
-  const type = event.taskType === '' ? none : event.taskType.split('.').map(tokenOf).join('.');
-  return [
-    tokenOf(cell),
-    event.namespace === '' ? none : tokenOf(event.namespace),
-    tokenOf(kind),
-    type,
-    tokenOf(what),
-  ].join('.');
+  const namespace = event.namespace === '' ? none : tokenOf(event.namespace);
+  return `${tokenOf(cell)}.${namespace}.${tokenOf(kind)}.${tokensOf(event.taskType)}.${tokenOf(what)}`;
+}
+
+function tokensOf(taskType: string): string {
+  if (taskType === '') return none;
+  if (/^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/.test(taskType)) return taskType;
+  return taskType.split('.').map(tokenOf).join('.');
 }
 
 /**

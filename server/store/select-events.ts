@@ -4,6 +4,7 @@ import type { EventKind } from '../domain/lifecycle.ts';
 import type { SystemEventData, SystemEventKind } from '../domain/system-event.ts';
 import type { TaskState } from '../domain/task-state.ts';
 import type { Sql } from './database.ts';
+import { rowsOfValues } from './rows-of-values.ts';
 import type { StoredError } from './schema.ts';
 
 interface EventBase {
@@ -97,29 +98,32 @@ export async function selectEventPage(
       ? sql`false`
       : sql`NOT EXISTS (SELECT 1 FROM event_reader AS held WHERE held.reader = ${holder.reader}
           AND held.shard = wanted.shard AND held.epoch = wanted.epoch AND held.node = ${holder.node})`;
-  const rows = await sql<(EventRow | EmptyRow)[]>`
-    SELECT wanted.shard, ${isLost} AS is_lost, found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms,
-      pg_snapshot_xmin(pg_current_snapshot())::text AS horizon_final,
-      pg_snapshot_xmax(pg_current_snapshot())::text AS horizon_end
+  const rows = await rowsOfValues<PageRow>(sql`
+    SELECT wanted.shard, ${isLost}, ${horizonColumns(sql)}, ${eventColumns(sql)}
     FROM unnest(
       ${shards.map(({ shard }) => shard)}::int[], ${shards.map(({ after }) => after.order)}::text[]::xid8[],
       ${shards.map(({ after }) => after.subjectId)}::uuid[], ${shards.map(({ after }) => after.sequence)}::int[],
       ${shards.map(({ after }) => after.timeMs)}::float8[], ${shards.map(({ epoch = 0 }) => epoch)}::int[]
     ) AS wanted(shard, stream_order, subject_id, sequence, time_ms, epoch)
     LEFT JOIN LATERAL dstc_events_after(wanted.shard, wanted.stream_order, wanted.subject_id, wanted.sequence,
-      to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) AS found ON true`;
+      to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) AS found ON true`);
   const [first] = rows;
   if (first === undefined) throw new Error('events were read of no shard');
-  const byShard = Map.groupBy(rows, (row) => row.shard);
+  const lost = new Set<number>();
+  const byShard = new Map(shards.map(({ shard }): [number, StoredEvent[]] => [shard, []]));
+  for (const [shard, isLost, _final, _end, ...event] of rows) {
+    if (isLost) lost.add(shard);
+    if (isEvent(event)) byShard.get(shard)?.push(toStoredEvent(event));
+  }
+  const [, , final, end] = first;
   return {
-    shards: shards.map(({ shard }) => ({
-      shard,
-      events: (byShard.get(shard) ?? []).flatMap((row) => (row.stream_order === null ? [] : toStoredEvent(row))),
-    })),
-    lost: new Set(rows.flatMap((row) => (row.is_lost ? row.shard : []))),
-    horizon: { final: first.horizon_final, end: first.horizon_end },
+    shards: shards.map(({ shard }) => ({ shard, events: byShard.get(shard) ?? [] })),
+    lost,
+    horizon: { final, end },
   };
 }
+
+type PageRow = readonly [shard: number, isLost: boolean, ...HorizonValues, ...(EventValues | NoEventValues)];
 
 /** The events of such a page. */
 export async function selectEventsAfter(
@@ -138,68 +142,70 @@ export async function selectStreamEnd(sql: Sql): Promise<{ readonly order: strin
   return { order: row.order, timeMs: row.time_ms };
 }
 
+export type HorizonValues = readonly [final: string, end: string];
+
+export function horizonColumns(sql: Sql) {
+  return sql`pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text`;
+}
+
+/** The values of `eventColumns`. */
+export type EventValues = readonly [
+  order: string,
+  subjectId: string,
+  sequence: number,
+  timeMs: number,
+  namespace: string,
+  actor: string,
+  isTask: boolean,
+  type: string,
+  kind: string,
+  state: TaskState,
+  attempt: number,
+  leaseId: string | null,
+  sessionId: string | null,
+  error: StoredError | null,
+  reason: string | null,
+  retryDelayMs: string | null,
+  labels: Readonly<Record<string, string>> | null,
+  traceParent: string | null,
+  id: string,
+  subject: string,
+  data: SystemEventData,
+];
+
 /** What stands for a shard that has no events. */
-export interface EmptyRow {
-  shard: number;
-  is_lost: boolean;
-  stream_order: null;
-  horizon_final: string;
-  horizon_end: string;
+export type NoEventValues = readonly [order: null, ...unknown[]];
+
+/** Of rows of `dstc_events_after`, or that look like them, under the name `found`. */
+export function eventColumns(sql: Sql) {
+  return sql`found.stream_order, found.subject_id, found.sequence, extract(epoch FROM found.time)::float8 * 1000,
+    found.namespace, found.actor, found.is_task, found.type, found.kind, found.state, found.attempt, found.lease_id,
+    found.session_id, found.error, found.reason, found.retry_delay_ms, found.labels, found.trace_parent,
+    found.id, found.subject, found.data`;
 }
 
-export interface EventRow extends Omit<EmptyRow, 'stream_order'> {
-  stream_order: string;
-  subject_id: string;
-  sequence: number;
-  time_ms: number;
-  namespace: string;
-  actor: string;
-  is_task: boolean;
-  type: string;
-  kind: string;
-  state: TaskState;
-  attempt: number;
-  lease_id: string | null;
-  session_id: string | null;
-  error: StoredError | null;
-  reason: string | null;
-  retry_delay_ms: string | null;
-  id: string;
-  subject: string;
-  data: SystemEventData;
-  labels: Record<string, string> | null;
-  trace_parent: string | null;
+export function isEvent(values: EventValues | NoEventValues): values is EventValues {
+  return values[0] !== null;
 }
 
-export function toStoredEvent(row: EventRow): StoredEvent {
-  const base: EventBase = {
-    position: { order: row.stream_order, subjectId: row.subject_id, sequence: row.sequence, timeMs: row.time_ms },
-    namespace: row.namespace,
-    actor: row.actor,
-  };
-  if (!row.is_task) {
-    return {
-      ...base,
-      of: 'system',
-      id: row.id,
-      kind: row.kind as SystemEventKind,
-      subject: row.subject,
-      data: row.data,
-    };
-  }
+export function toStoredEvent(values: EventValues): StoredEvent {
+  const [order, subjectId, sequence, timeMs, namespace, actor, isTask, type, kind, state, attempt, ...more] = values;
+  const [leaseId, sessionId, error, reason, retryDelayMs, labels, traceParent, id, subject, data] = more;
+  const base: EventBase = { position: { order, subjectId, sequence, timeMs }, namespace, actor };
+  if (!isTask) return { ...base, of: 'system', id, kind: kind as SystemEventKind, subject, data };
   return {
     ...base,
     of: 'task',
-    type: row.type,
-    kind: row.kind as EventKind,
-    state: row.state,
-    attempt: row.attempt,
-    leaseId: row.lease_id,
-    sessionId: row.session_id,
-    error: row.error,
-    reason: row.reason,
-    retryDelayMs: row.retry_delay_ms === null ? null : Number(row.retry_delay_ms),
-    labels: row.labels ?? {},
-    traceParent: row.trace_parent,
+    type,
+    kind: kind as EventKind,
+    state,
+    attempt,
+    leaseId,
+    sessionId,
+    error,
+    reason,
+    retryDelayMs: retryDelayMs === null ? null : Number(retryDelayMs),
+    labels: labels ?? {},
+    traceParent,
   };
 }

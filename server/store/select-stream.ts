@@ -1,6 +1,17 @@
 import { comparePositions, type EventPosition, eventShards, positionBefore } from '../domain/event-position.ts';
 import type { Sql } from './database.ts';
-import { type EmptyRow, type EventRow, type StoredEvent, timeSlack, toStoredEvent } from './select-events.ts';
+import { rowsOfValues } from './rows-of-values.ts';
+import {
+  type EventValues,
+  eventColumns,
+  type HorizonValues,
+  horizonColumns,
+  isEvent,
+  type NoEventValues,
+  type StoredEvent,
+  timeSlack,
+  toStoredEvent,
+} from './select-events.ts';
 
 /** Some events in the one order of all, and how far they reach. */
 export interface StreamPage {
@@ -20,10 +31,7 @@ export interface Horizon {
 
 /** Where the stream stands, and the database's time. */
 export async function selectHorizon(sql: Sql): Promise<Horizon & { readonly nowMs: number }> {
-  const [row] = await sql<HorizonRow[]>`
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon_final,
-      pg_snapshot_xmax(pg_current_snapshot())::text AS horizon_end,
-      extract(epoch FROM now())::float8 * 1000 AS now_ms`;
+  const [row] = await rowsOfValues<NowValues>(sql`SELECT ${horizonColumns(sql)}, ${nowColumn(sql)}`);
   return horizonOf(row);
 }
 
@@ -35,10 +43,8 @@ export async function selectHorizon(sql: Sql): Promise<Horizon & { readonly nowM
  */
 export async function selectStreamAfter(sql: Sql, after: EventPosition, shardEventsMax: number): Promise<StreamPage> {
   // One snapshot for all shards, so that the same is final in all of them.
-  const rows = await sql<StreamRow[]>`
-    SELECT wanted.shard, found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms, started.session_types,
-      pg_snapshot_xmin(pg_current_snapshot())::text AS horizon_final,
-      pg_snapshot_xmax(pg_current_snapshot())::text AS horizon_end, extract(epoch FROM now())::float8 * 1000 AS now_ms
+  const rows = await rowsOfValues<StreamRow>(sql`
+    SELECT ${horizonColumns(sql)}, ${nowColumn(sql)}, wanted.shard, started.session_types, ${eventColumns(sql)}
     FROM generate_series(0, ${eventShards - 1}::int) AS wanted(shard)
     LEFT JOIN LATERAL dstc_events_after(wanted.shard, ${after.order}::text::xid8, ${after.subjectId}::uuid,
       ${after.sequence}::int, to_timestamp(${after.timeMs}::float8 / 1000) - ${timeSlack}::interval,
@@ -48,15 +54,17 @@ export async function selectStreamAfter(sql: Sql, after: EventPosition, shardEve
       WHERE found.kind LIKE 'worker\\_session.%' AND subject_id = found.subject_id AND system_event.sequence = 1
       LIMIT 1
     ) AS started ON true
-    ORDER BY found.stream_order, found.subject_id, found.sequence`;
-  const found = rows.filter(isFound);
+    ORDER BY found.stream_order, found.subject_id, found.sequence`);
+  const events: StoredEvent[] = [];
   const counts = new Map<number, number>();
-  for (const [index, { shard }] of found.entries()) {
+  for (const [_final, _end, _nowMs, shard, sessionTypes, ...event] of rows) {
+    if (!isEvent(event)) continue;
+    events.push(withSessionTypes(toStoredEvent(event), sessionTypes));
     const count = (counts.get(shard) ?? 0) + 1;
     counts.set(shard, count);
-    if (count === shardEventsMax) return pageOf(after, rows[0], found.slice(0, index + 1), false);
+    if (count === shardEventsMax) return pageOf(after, rows[0], events, false);
   }
-  return pageOf(after, rows[0], found, true);
+  return pageOf(after, rows[0], events, true);
 }
 
 /**
@@ -68,15 +76,13 @@ export async function selectTaskStreamAfter(
   after: EventPosition,
   of: { readonly taskIds: readonly string[]; readonly sinceMs: number; readonly eventsMax: number },
 ): Promise<StreamPage> {
-  const rows = await sql<StreamRow[]>`
-    SELECT found.*, extract(epoch FROM found.time)::float8 * 1000 AS time_ms,
-      pg_snapshot_xmin(pg_current_snapshot())::text AS horizon_final,
-      pg_snapshot_xmax(pg_current_snapshot())::text AS horizon_end, extract(epoch FROM now())::float8 * 1000 AS now_ms
+  const rows = await rowsOfValues<TaskStreamRow>(sql`
+    SELECT ${horizonColumns(sql)}, ${nowColumn(sql)}, ${eventColumns(sql)}
     FROM (SELECT 1) AS always
     LEFT JOIN LATERAL (
       SELECT e.stream_order, e.task_id AS subject_id, e.sequence, e.time, e.namespace, e.actor, true AS is_task, e.type,
         e.kind::text, e.state, e.attempt, e.lease_id, e.session_id, e.error, e.reason, e.retry_delay_ms,
-        known.labels, known.trace_parent
+        known.labels, known.trace_parent, NULL::uuid AS id, NULL AS subject, NULL::jsonb AS data
       FROM task_event AS e LEFT JOIN task AS known ON known.id = e.task_id
       WHERE e.task_id = ANY(${of.taskIds}::uuid[])
         AND e.time >= to_timestamp(${of.sinceMs}::float8 / 1000) - ${timeSlack}::interval
@@ -86,48 +92,43 @@ export async function selectTaskStreamAfter(
       ORDER BY e.stream_order, e.task_id, e.sequence
       LIMIT ${of.eventsMax}::int
     ) AS found ON true
-    ORDER BY found.stream_order, found.subject_id, found.sequence`;
-  const found = rows.filter(isFound);
-  return pageOf(after, rows[0], found, found.length < of.eventsMax);
+    ORDER BY found.stream_order, found.subject_id, found.sequence`);
+  const events = rows.flatMap(([_final, _end, _nowMs, ...event]) => (isEvent(event) ? toStoredEvent(event) : []));
+  return pageOf(after, rows[0], events, events.length < of.eventsMax);
 }
 
-interface HorizonRow {
-  readonly horizon_final: string;
-  readonly horizon_end: string;
-  readonly now_ms: number;
-}
+/** When the horizon was read, by the database's clock. */
+type NowValues = readonly [...HorizonValues, nowMs: number];
 
-type StreamRow = HorizonRow & (EmptyRow | FoundRow);
+type StreamRow = readonly [...NowValues, shard: number, sessionTypes: SessionTypes, ...(EventValues | NoEventValues)];
+type TaskStreamRow = readonly [...NowValues, ...(EventValues | NoEventValues)];
 
-interface FoundRow extends EventRow {
-  readonly session_types?: Readonly<Record<string, number>> | null;
-}
+/** Of the session that an event is about: its task types and how many of each it works on at a time. */
+type SessionTypes = Readonly<Record<string, number>> | null;
 
-function isFound(row: StreamRow): row is HorizonRow & FoundRow {
-  return row.stream_order !== null;
+function nowColumn(sql: Sql) {
+  return sql`extract(epoch FROM now())::float8 * 1000`;
 }
 
 function pageOf(
   after: EventPosition,
-  first: HorizonRow | undefined,
-  rows: readonly FoundRow[],
+  first: readonly [...NowValues, ...unknown[]] | undefined,
+  events: readonly StoredEvent[],
   isWhole: boolean,
 ): StreamPage {
   const { nowMs, ...horizon } = horizonOf(first);
-  const events = rows.map(toStreamEvent);
   const last = events.at(-1)?.position ?? after;
   const end = positionBefore(String(horizon.final), nowMs);
   // A position from before a restore may be further ahead than the clock of transactions.
   return { events, next: isWhole && comparePositions(last, end) < 0 ? end : last, isWhole, horizon };
 }
 
-function horizonOf(row: HorizonRow | undefined): Horizon & { readonly nowMs: number } {
+function horizonOf(row: readonly [...NowValues, ...unknown[]] | undefined): Horizon & { readonly nowMs: number } {
   if (row === undefined) throw new Error('the horizon was not among the rows');
-  return { final: BigInt(row.horizon_final), end: BigInt(row.horizon_end), nowMs: row.now_ms };
+  const [final, end, nowMs] = row;
+  return { final: BigInt(final), end: BigInt(end), nowMs };
 }
 
-function toStreamEvent(row: FoundRow): StoredEvent {
-  const event = toStoredEvent(row);
-  const types = row.session_types;
-  return event.of === 'task' || !types ? event : { ...event, sessionTypes: Object.keys(types) };
+function withSessionTypes(event: StoredEvent, types: SessionTypes): StoredEvent {
+  return event.of === 'task' || types === null ? event : { ...event, sessionTypes: Object.keys(types) };
 }

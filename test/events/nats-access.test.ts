@@ -6,7 +6,7 @@ import type { NatsSettings } from '../../server/events/nats-settings.ts';
 import { writeTestCertificate } from '../setup/certificate.ts';
 import { startTestNats, type TestNats, testNatsProgram } from '../setup/nats.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
-import { able, messageOf } from './bus-suite.ts';
+import { able, messageOf, publish } from './bus-suite.ts';
 import { type BusNode, natsNode } from './nats-rig.ts';
 
 const program = await testNatsProgram();
@@ -33,7 +33,7 @@ describe.skipIf(program === undefined)('a node reaches NATS', () => {
 
   async function expectPublished(): Promise<void> {
     await able(node.bus);
-    await node.bus.publish(messageOf('a:1'));
+    await publish(node.bus, messageOf('a:1'));
     expect(node.bus.counts.published).toBe(1);
   }
 
@@ -48,7 +48,7 @@ describe.skipIf(program === undefined)('a node reaches NATS', () => {
     const user = `{ user: "node", password: "s3cret", permissions: { ${rights} } }`;
     await start(`authorization { users: [${user}] }`, { user: 'node', password: 's3cret' });
     await expectPublished();
-    await node.bus.publish(messageOf('a:1'));
+    await publish(node.bus, messageOf('a:1'));
     expect(node.bus.counts.duplicates).toBe(1);
     const other = natsNode(nats, { user: 'node', password: 's3cret' });
     await able(other.bus);
