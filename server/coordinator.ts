@@ -69,8 +69,9 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   policy.onChange(() => engine.policyRecord.took(policy.digest()));
   const { nodeName: node, cell } = config;
   const { eventsWritten } = engine.wake;
-  const events = startEvents({ database, log, eventsWritten, node }, { cell, node, nats: natsSettings(config) });
-  const hints = startNodeHints(events.bus.hints, {
+  const { databaseUrl } = config;
+  const events = startEvents({ database, log, eventsWritten, node }, { databaseUrl, cell, nats: natsSettings(config) });
+  const hints = startNodeHints(events.hints, {
     ...engine,
     ...engine.dispatch,
     serves: (id) => engine.sessions.get(id) !== undefined || engine.dispatch.sessionsOf(id).length > 0,
@@ -80,7 +81,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     { cell, allowsHttp: config.webhookAllowHttp, allowedNetworks: config.webhookAllowNetworks },
   );
   const webhookReader = startShardReader({ database, log, eventsWritten, node }, webhooks.consumer);
-  const readers = [...events.readers, webhookReader];
+  const readers = [...(events.relay === undefined ? [] : [events.relay]), webhookReader];
   const draining = new AbortController();
   const reports = createWorkerReports(engine);
   const tail = createTail({ database, written: engine.wake.eventsWritten, log });
@@ -125,7 +126,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     const grpc = await startGrpcDoor(deps, { ...doorOptions, address: config.grpcAddress });
     doors.push(grpc);
     const http = await startHttpDoor(
-      { ...deps, metrics: createMetrics({ engine, subscribers, events: { ...events, readers }, webhooks }) },
+      { ...deps, metrics: createMetrics({ engine, subscribers, relay: events.relay, readers, webhooks }) },
       { ...doorOptions, address: config.httpAddress, events: intake, corsOrigins: config.corsOrigins },
     );
     doors.push(http);

@@ -1,7 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Engine } from './engine/engine.ts';
 import type { Tallied } from './engine/tally.ts';
-import type { Events } from './events/start-events.ts';
+import type { ShardReader } from './events/shard-reader.ts';
+import type { Relay } from './events/start-relay.ts';
 import type { Subscribers } from './events/subscribers.ts';
 import { addWebhookMetrics, type WebhookActivity } from './webhook-metrics.ts';
 
@@ -11,12 +12,15 @@ type Labels = Readonly<Record<string, string>>;
 export interface Observed {
   readonly engine: Engine;
   readonly subscribers: Pick<Subscribers, 'count'>;
-  readonly events: Events;
+  /** Undefined without NATS. */
+  readonly relay: Pick<Relay, 'counts'> | undefined;
+  /** Those who have to see every event. */
+  readonly readers: readonly Omit<ShardReader, 'look' | 'stop'>[];
   readonly webhooks: WebhookActivity;
 }
 
 /** What a node tells Prometheus. Labels never carry names that callers choose, so the number of series is bounded. */
-export function createMetrics({ engine, subscribers, events, webhooks }: Observed): Registry {
+export function createMetrics({ engine, subscribers, relay, readers, webhooks }: Observed): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   new Gauge({
@@ -104,12 +108,12 @@ export function createMetrics({ engine, subscribers, events, webhooks }: Observe
       this.set({ by: 'half_open_circuit' }, halfOpen);
     },
   });
-  addEventMetrics(registry, events);
+  addEventMetrics(registry, { relay, readers });
   addWebhookMetrics(registry, webhooks);
   return registry;
 }
 
-function addEventMetrics(registry: Registry, { bus, readers }: Events): void {
+function addEventMetrics(registry: Registry, { relay, readers }: Pick<Observed, 'relay' | 'readers'>): void {
   const labelNames = ['reader'];
   new Gauge({
     name: 'dstc_event_lag_seconds',
@@ -154,7 +158,7 @@ function addEventMetrics(registry: Registry, { bus, readers }: Events): void {
       registers: [registry],
       collect() {
         this.reset();
-        this.inc(bus.counts[what]);
+        this.inc(relay?.counts()[what] ?? 0);
       },
     });
   }

@@ -7,7 +7,7 @@ export interface BusMessage {
   readonly data: Uint8Array;
 }
 
-/** What carries events to the world, and hints between the nodes of an installation. */
+/** What carries events to the world. */
 export interface EventBus {
   /**
    * Publishes messages side by side, and answers with what became of each: undefined when it is stored where consumers find
@@ -18,15 +18,8 @@ export interface EventBus {
   readonly isAble: () => boolean;
   /** Calls back when that changes. */
   readonly onChange: (listener: () => void) => void;
-  readonly hints: HintChannel;
   readonly counts: BusCounts;
   readonly close: () => Promise<void>;
-}
-
-/** Between nodes: small, fast, and not to be relied upon. A node does not hear itself. */
-export interface HintChannel {
-  readonly give: (hint: Uint8Array) => void;
-  readonly listen: (listener: (hint: Uint8Array) => void) => void;
 }
 
 /** Since the start of this node. */

@@ -1,8 +1,9 @@
 import type { BusMessage, EventBus } from './bus.ts';
+import type { HintChannel } from './hint-channel.ts';
 
 /** A bus within one process, for as many nodes as join it. */
 export interface LocalBus {
-  readonly join: () => EventBus;
+  readonly join: () => { readonly bus: EventBus; readonly hints: HintChannel };
   /** Hears each event once. */
   readonly listen: (listener: (message: BusMessage) => void) => void;
 }
@@ -37,7 +38,7 @@ export function createLocalBus(): LocalBus {
       const self: Member = { onChange: [], onHint: [] };
       const counts = { published: 0, duplicates: 0, reconnects: 0 };
       members.add(self);
-      return {
+      const bus: EventBus = {
         counts,
         isAble: () => members.has(self) && listeners.length > 0,
         onChange: (listener) => void self.onChange.push(listener),
@@ -49,16 +50,19 @@ export function createLocalBus(): LocalBus {
           }
           return messages.map(() => undefined);
         },
-        hints: {
-          give(hint) {
-            for (const member of members) if (member !== self) for (const listener of member.onHint) listener(hint);
-          },
-          listen: (listener) => void self.onHint.push(listener),
-        },
-        async close() {
-          members.delete(self);
-        },
+        close,
       };
+      const hints: HintChannel = {
+        give(hint) {
+          for (const member of members) if (member !== self) for (const listener of member.onHint) listener(hint);
+        },
+        listen: (listener) => void self.onHint.push(listener),
+        close,
+      };
+      async function close(): Promise<void> {
+        members.delete(self);
+      }
+      return { bus, hints };
     },
     listen(listener) {
       listeners.push(listener);

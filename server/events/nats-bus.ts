@@ -36,14 +36,11 @@ const retryMs = { first: 250, max: 5_000 };
  */
 const settleMs = 1_000;
 
-/** NATS: events to a JetStream stream, hints over plain subjects. It is there at once, and works as soon as NATS does. */
+/** NATS: events to a JetStream stream. It is there at once, and works as soon as NATS does. */
 export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsBusOptions): EventBus {
   const { settings, cell, node, watch } = options;
   const counts = { published: 0, duplicates: 0, reconnects: 0 };
   const changeListeners: (() => void)[] = [];
-  const hintListeners: ((hint: Uint8Array) => void)[] = [];
-  // No cell is called so: their names have small letters.
-  const hintSubject = `DSTC_HINTS.${cell}`;
   const retry = createPause();
   const settling = createPause();
   let publisher: NatsPublisher | undefined;
@@ -56,8 +53,10 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
   const link = openNatsLink({ log }, settings, {
     name: `dstc ${node}`,
     onUp(connection, isNew) {
-      if (isNew) adopt(connection);
-      else counts.reconnects += 1;
+      if (isNew) {
+        publisher?.close();
+        publisher = createNatsPublisher(connection);
+      } else counts.reconnects += 1;
       prepare(connection);
     },
     onDown() {
@@ -66,16 +65,6 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
       retry.end();
     },
   });
-
-  function adopt(connection: NatsConnection): void {
-    publisher?.close();
-    publisher = createNatsPublisher(connection);
-    connection.subscribe(hintSubject, {
-      callback(error, message) {
-        if (error === null) for (const listener of hintListeners) listener(message.data);
-      },
-    });
-  }
 
   function setReady(next: Ready | undefined): void {
     const wasReady = ready !== undefined;
@@ -200,12 +189,6 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
       const target = ready;
       if (target === undefined) return Promise.resolve(messages.map(() => new BusAwayError('NATS is away')));
       return publishTo(target, messages);
-    },
-    hints: {
-      give(hint) {
-        link.current()?.publish(hintSubject, hint);
-      },
-      listen: (listener) => void hintListeners.push(listener),
     },
     async close() {
       isClosed = true;

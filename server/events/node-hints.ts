@@ -1,5 +1,5 @@
 import type { Wake } from '../engine/wake.ts';
-import type { HintChannel } from './bus.ts';
+import type { HintChannel } from './hint-channel.ts';
 import { type DueHint, decodeHint, encodeHint, type HintMessage, hintItemsMax } from './hint-message.ts';
 
 /** What of a node hears hints of others. None of it believes them: it looks into the database. */

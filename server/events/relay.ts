@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
 import { toEvent } from '../doors/convert/event.ts';
-import type { Database } from '../store/database.ts';
 import type { StoredEvent } from '../store/select-events.ts';
+import type { SqlDatabase } from '../store/sql-database.ts';
 import type { BusMessage, EventBus } from './bus.ts';
 import { type CloudEventFormat, cloudEventMessage } from './cloud-event.ts';
 import { type ShardReader, type ShardReaderDeps, startShardReader } from './shard-reader.ts';
 import { subjectOf } from './subject.ts';
 
 export interface RelayDeps extends ShardReaderDeps {
-  readonly database: Database;
+  readonly database: SqlDatabase;
   readonly bus: EventBus;
   readonly log: Logger;
 }

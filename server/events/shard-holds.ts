@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { type EventPosition, positionBefore } from '../domain/event-position.ts';
-import type { Database } from '../store/database.ts';
 import {
   insertReaderPositions,
   type KeptShard,
@@ -12,6 +11,7 @@ import {
   storeHeldPositions,
 } from '../store/event-readers.ts';
 import { type ShardHolder, selectStreamEnd } from '../store/select-events.ts';
+import type { SqlDatabase } from '../store/sql-database.ts';
 import { createPause } from './pause.ts';
 
 /** A shard that this node reads. */
@@ -35,8 +35,8 @@ export interface ShardHolds {
   readonly all: () => readonly HeldShard[];
   /** How long the event that waits for longest has waited, over all shards and nodes, as of the last second. */
   readonly lagMs: () => number;
-  /** Tells Postgres how far shards were read. */
-  readonly store: (shards: readonly HeldShard[]) => Promise<void>;
+  /** Tells Postgres how far the shards were read. */
+  readonly store: () => Promise<void>;
   /** They are another node's now. */
   readonly lose: (shards: Iterable<number>) => void;
   /** Who holds them, in the database. */
@@ -62,7 +62,7 @@ const keepIntervalMs = 1_000;
 const callLimit = { callMsMax: 2_000 };
 
 export function createShardHolds(
-  { database, log }: { readonly database: Database; readonly log: Logger },
+  { database, log }: { readonly database: SqlDatabase; readonly log: Logger },
   { reader, node, isAble, onUnread }: ShardHoldsOptions,
 ): ShardHolds {
   // One that is started anew under its old name is another one.
@@ -93,7 +93,8 @@ export function createShardHolds(
     const takes = isAble();
     if (!takes) for (const shard of held.values()) leave(shard, { atOnce: true });
     const [givenUp, staying] = partition([...held.values()], (shard) => shard.isLeaving && !shard.isDelivering);
-    await store(givenUp);
+    // Before, so that the lag is that of what was delivered by now.
+    await store();
     const kept = await database.run((sql) => keepShards(sql, self, { held: staying, givenUp, takes }), callLimit);
     if (kept.shards.length === 0) return begin();
     for (const { shard } of givenUp) held.delete(shard);
@@ -129,8 +130,10 @@ export function createShardHolds(
     if (!shard.isDelivering) pause.end();
   }
 
-  async function store(shards: readonly HeldShard[]): Promise<void> {
-    const read = shards.filter((shard) => shard.after !== shard.stored).map((shard) => ({ shard, after: shard.after }));
+  async function store(): Promise<void> {
+    const read = [...held.values()]
+      .filter((shard) => shard.after !== shard.stored)
+      .map((shard) => ({ shard, after: shard.after }));
     if (read.length === 0) return;
     const positions = read.map(({ shard, after }) => ({ shard: shard.shard, epoch: shard.epoch, position: after }));
     const stored = await database.run((sql) => storeHeldPositions(sql, self, positions), callLimit);
@@ -155,7 +158,7 @@ export function createShardHolds(
       pause.end();
       await loop;
       try {
-        await store([...held.values()]);
+        await store();
         await database.run((sql) => releaseShards(sql, self), callLimit);
       } catch (error) {
         log.warn({ err: error, reader }, 'the shards of a reader were not handed over; others take them in seconds');
@@ -166,7 +169,7 @@ export function createShardHolds(
 }
 
 /** Gives a reader its first place, the present end of the stream. Of several nodes that begin together, one does. */
-export async function beginReader(database: Database, reader: string): Promise<void> {
+export async function beginReader(database: SqlDatabase, reader: string): Promise<void> {
   const { order, timeMs } = await database.run(selectStreamEnd, callLimit);
   await database.run((sql) => insertReaderPositions(sql, reader, positionBefore(order, timeMs)), callLimit);
 }

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import { comparePositions, type EventPosition } from '../domain/event-position.ts';
-import type { Database } from '../store/database.ts';
 import { countUnreadEvents } from '../store/event-readers.ts';
 import { type EventPage, type StoredEvent, selectEventPage } from '../store/select-events.ts';
+import type { SqlDatabase } from '../store/sql-database.ts';
 import { createPause } from './pause.ts';
 import { createShardHolds, type HeldShard } from './shard-holds.ts';
 
@@ -43,7 +43,7 @@ export interface ShardReader {
 }
 
 export interface ShardReaderDeps {
-  readonly database: Database;
+  readonly database: SqlDatabase;
   /** Hints that there is something to read; without them it is found within a second. */
   readonly eventsWritten: { readonly listen: (listener: () => void) => void };
   readonly log: Logger;
@@ -51,16 +51,17 @@ export interface ShardReaderDeps {
   readonly node: string;
 }
 
-/** After a hint, so that events which come close together are read together. */
-const gatherMs = 10;
-/** Of a process that is as busy as this with other things, reading takes one part, and leaves so many to them. */
-const busy = 0.3;
-const yieldedMax = 2;
-const yieldMsMax = 250;
+/**
+ * So that events which come close together are read together: a turn has its price, however few it finds. The longer one
+ * takes, because there is much to read or the machine is busy, the longer the next one waits, unless it is behind.
+ */
+const gatherMsMin = 10;
+const gatherMsMax = 50;
+const gatherShare = 2;
+/** Positions are stored as often as this; whoever goes on after a crash delivers what was delivered since once more. */
+const storeIntervalMs = 250;
 /** While nobody wants any event: hints are not worth a look then, and what is wanted next is found after this time. */
 const restMs = 1_000;
-/** While events that are there are not final yet. */
-const unfinalMsMax = 50;
 const failureMs = { first: 100, max: 10_000 };
 const stopMsMax = 2_000;
 /** Of each shard, so that a count stays cheap however long an outage is. */
@@ -68,7 +69,7 @@ const unreadMax = 10_000;
 
 /**
  * Reads on from the last position: one statement for all shards of this node, then a delivery for each shard, side by
- * side; while the next ones are read, Postgres is told how far the last ones came.
+ * side. Now and then Postgres is told how far they came.
  */
 export function startShardReader({ database, eventsWritten, log, node }: ShardReaderDeps, consumer: EventConsumer) {
   const { reader, isAble = () => true, eventsMax } = consumer;
@@ -82,9 +83,8 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
   let isWanted = true;
   /** Everything of which there was a hint is before this stream order; undefined once all of it was read. */
   let hintedEnd: bigint | undefined;
-  let unfinalMs = gatherMs;
-  /** The share of its time that this process is busy while no events are read. */
-  let othersBusy = 0;
+  let unfinalMs = gatherMsMin;
+  let storedMs = Number.NEGATIVE_INFINITY;
 
   eventsWritten.listen(() => {
     isHinted = true;
@@ -95,35 +95,24 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
 
   async function readOn(): Promise<void> {
     while (!isStopping) {
-      const before = performance.eventLoopUtilization();
+      const startMs = performance.now();
       const pauseMs = await turn().catch((error: unknown) => {
         log[isFailing ? 'debug' : 'warn']({ err: error, reader }, 'events were not read; another look follows');
         isFailing = true;
         return failureMs.first;
       });
-      if (isStopping) return;
-      if (pauseMs > unfinalMsMax) await untilUnread.forMs(pauseMs);
-      const waitMs = Math.min(Math.max(pauseMs, gatherMs), unfinalMsMax);
-      await giveWay(waitMs, performance.eventLoopUtilization(before).active);
+      if (pauseMs === 0 || isStopping) continue;
+      const gatherMs = Math.min(Math.max(gatherMsMin, gatherShare * (performance.now() - startMs)), gatherMsMax);
+      if (pauseMs > gatherMsMax) await untilUnread.forMs(pauseMs);
+      await gathering.forMs(pauseMs > gatherMsMax ? gatherMs : Math.max(pauseMs, gatherMs));
     }
   }
 
-  /**
-   * Tasks go first: what reads events while this process is busy with other things takes a share of its time, and catches up
-   * when there is more. How busy it is shows while nothing is read.
-   */
-  async function giveWay(waitMs: number, readingMs: number): Promise<void> {
-    const before = performance.eventLoopUtilization();
-    const yieldMs = Math.min(readingMs * yieldedMax * Math.min(1, othersBusy / busy), yieldMsMax);
-    await gathering.forMs(Math.max(waitMs, yieldMs));
-    othersBusy = (othersBusy + performance.eventLoopUtilization(before).utilization) / 2;
-  }
-
-  /** Answers with how long the next turn has time. */
+  /** Answers with how long the next turn has time; 0 when this node is behind. */
   async function turn(): Promise<number> {
     const wasHinted = isHinted;
     isHinted = false;
-    const [page] = await Promise.all([readNext(), holds.store(holds.all().filter((shard) => !shard.isLeaving))]);
+    const [page] = await Promise.all([readNext(), storeNowAndThen()]);
     isFailing = false;
     if (page === undefined) {
       if (!isWanted && !isStopping) await resting.forMs(restMs);
@@ -134,11 +123,17 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
     if (wasHinted) hintedEnd = BigInt(end);
     if (hintedEnd !== undefined && BigInt(final) >= hintedEnd) hintedEnd = undefined;
     const isEmpty = page.read.every(({ events }) => events.length === 0);
-    unfinalMs = isEmpty && hintedEnd !== undefined ? Math.min(unfinalMs * 2, unfinalMsMax) : gatherMs;
+    // What is there may not be final yet.
+    unfinalMs = isEmpty && hintedEnd !== undefined ? Math.min(unfinalMs * 2, gatherMsMax) : gatherMsMin;
     if (page.read.some(({ events }) => events.length === eventsMax)) return 0;
-    if (isHinted) return gatherMs;
-    if (hintedEnd !== undefined) return unfinalMs;
-    return isEmpty ? untilNextMs() : 0;
+    if (!isEmpty || isHinted) return gatherMsMin;
+    return hintedEnd === undefined ? untilNextMs() : unfinalMs;
+  }
+
+  async function storeNowAndThen(): Promise<void> {
+    if (performance.now() - storedMs < storeIntervalMs) return;
+    storedMs = performance.now();
+    await holds.store();
   }
 
   async function readNext(): Promise<ReadShards | undefined> {
@@ -184,19 +179,13 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
   function untilNextMs(): number {
     const nowMs = performance.now();
     const waits = holds.all().flatMap(({ isLeaving, nextMs }) => (!isLeaving && nextMs > nowMs ? nextMs - nowMs : []));
-    return Math.max(unfinalMsMax + 1, Math.min(Number.POSITIVE_INFINITY, ...waits));
+    return Math.max(gatherMsMax + 1, Math.min(Number.POSITIVE_INFINITY, ...waits));
   }
 
   return {
     reader,
     lagMs: holds.lagMs,
-    unread: () =>
-      database
-        .run((sql) => countUnreadEvents(sql, reader, unreadMax))
-        .catch((error: unknown) => {
-          log.warn({ err: error, reader }, 'unread events were not counted');
-          return undefined;
-        }),
+    unread: () => unreadEvents({ database, log }, reader),
     shardCount: () => holds.all().length,
     look() {
       holds.look();
@@ -215,6 +204,19 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
       await holds.release();
     },
   } satisfies ShardReader;
+}
+
+/** Of all nodes, up to 80,000; undefined when Postgres does not say. */
+export async function unreadEvents(
+  { database, log }: Pick<ShardReaderDeps, 'database' | 'log'>,
+  reader: EventConsumer['reader'],
+): Promise<number | undefined> {
+  try {
+    return await database.run((sql) => countUnreadEvents(sql, reader, unreadMax));
+  } catch (error) {
+    log.warn({ err: error, reader }, 'unread events were not counted');
+    return undefined;
+  }
 }
 
 interface ReadShards {

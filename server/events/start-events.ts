@@ -1,48 +1,37 @@
-import type { Logger } from 'pino';
-import type { Database } from '../store/database.ts';
-import type { EventBus } from './bus.ts';
+import type { HintChannel } from './hint-channel.ts';
 import { createLocalBus } from './local-bus.ts';
-import { connectNatsBus } from './nats-bus.ts';
+import { connectNatsHints } from './nats-hints.ts';
 import type { NatsSettings } from './nats-settings.ts';
-import { startRelay } from './relay.ts';
-import type { ShardReader, ShardReaderDeps } from './shard-reader.ts';
-import { createStreamWatch } from './stream-watch.ts';
-
-export interface EventsDeps extends ShardReaderDeps {
-  readonly database: Database;
-  readonly log: Logger;
-}
+import type { ShardReaderDeps } from './shard-reader.ts';
+import { type Relay, startRelayThread } from './start-relay.ts';
 
 export interface EventsOptions {
+  readonly databaseUrl: string;
   readonly cell: string;
-  readonly node: string;
   /** Undefined without NATS. */
   readonly nats: NatsSettings | undefined;
 }
 
 /** What of a node goes out to other nodes, and to whoever reads the stream. */
 export interface Events {
-  readonly bus: EventBus;
-  /** Those who have to see every event. */
-  readonly readers: readonly ShardReader[];
+  readonly hints: HintChannel;
+  /** Undefined without NATS: nobody would read what is published. */
+  readonly relay: Relay | undefined;
   readonly stop: () => Promise<void>;
 }
 
-export function startEvents(deps: EventsDeps, { cell, node, nats }: EventsOptions): Events {
+export function startEvents(deps: ShardReaderDeps, { databaseUrl, cell, nats }: EventsOptions): Events {
   if (nats === undefined) {
-    const bus = createLocalBus().join();
-    // Nobody would read what is published.
-    return { bus, readers: [], stop: bus.close };
+    const { hints } = createLocalBus().join();
+    return { hints, relay: undefined, stop: hints.close };
   }
-  const watch = createStreamWatch(deps, nats.maxAgeMs);
-  const bus = connectNatsBus(deps, { settings: nats, cell, node, watch });
-  const relay = startRelay({ ...deps, bus }, { cell, format: nats.format });
+  const hints = connectNatsHints(deps, { settings: nats, cell, node: deps.node });
+  const relay = startRelayThread(deps, { databaseUrl, cell, nats });
   return {
-    bus,
-    readers: [relay],
+    hints,
+    relay,
     async stop() {
-      await relay.stop();
-      await bus.close();
+      await Promise.all([relay.stop(), hints.close()]);
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { Database } from '../store/database.ts';
 import { pointReaderAt, rewindLostReader } from '../store/event-readers.ts';
+import type { SqlDatabase } from '../store/sql-database.ts';
 import type { StreamWatch } from './nats-bus.ts';
 import { beginReader } from './shard-holds.ts';
 
@@ -11,7 +11,7 @@ const reader = 'nats';
  * is published again that the stream would still hold: what happened in the last `backMs`, or all history when that is 0.
  */
 export function createStreamWatch(
-  { database, log }: { readonly database: Database; readonly log: Logger },
+  { database, log }: { readonly database: SqlDatabase; readonly log: Logger },
   backMs: number,
 ): StreamWatch {
   return {

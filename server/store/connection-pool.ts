@@ -2,50 +2,52 @@ import type { Connection } from './connection.ts';
 import { databaseUnavailable, isConnectionLost } from './database-error.ts';
 
 /** Connections that each call has to itself for as long as it takes. */
-export interface ConnectionPool {
-  readonly use: <Result>(call: (connection: Connection) => Promise<Result>, callMsMax?: number) => Promise<Result>;
+export interface ConnectionPool<Kind extends Connection> {
+  readonly use: <Result>(call: (connection: Kind) => Promise<Result>, callMsMax?: number) => Promise<Result>;
   /** Lets calls that are under way end, though not for long. */
   readonly close: () => Promise<void>;
 }
 
 const closeMsMax = 5_000;
 
-export interface ConnectionPoolOptions {
+export interface ConnectionPoolOptions<Kind extends Connection> {
   readonly connectionsMax: number;
   /** A connection is not used again when it is older, so that a failover or a changed address is noticed. */
   readonly ageMsMax: number;
   /** A call that takes longer is ended with its connection, whatever it waits for. */
   readonly callMsMax: number;
-  readonly open: () => Connection;
+  readonly open: () => Kind;
 }
 
 /** Connections are made when they are needed; those that were lost are never used again. */
-export function createConnectionPool(options: ConnectionPoolOptions): ConnectionPool {
-  const all = new Set<Connection>();
-  const idle: Connection[] = [];
-  const waiting: PromiseWithResolvers<Connection>[] = [];
+export function createConnectionPool<Kind extends Connection>(
+  options: ConnectionPoolOptions<Kind>,
+): ConnectionPool<Kind> {
+  const all = new Set<Kind>();
+  const idle: Kind[] = [];
+  const waiting: PromiseWithResolvers<Kind>[] = [];
   let isClosed = false;
   const allReleased = Promise.withResolvers<void>();
 
-  function acquire(): Connection | Promise<Connection> {
+  function acquire(): Kind | Promise<Kind> {
     if (isClosed) throw databaseUnavailable();
     for (let found = idle.pop(); found !== undefined; found = idle.pop()) {
       if (!found.isLost()) return found;
       all.delete(found);
     }
     if (all.size < options.connectionsMax) return open();
-    const turn = Promise.withResolvers<Connection>();
+    const turn = Promise.withResolvers<Kind>();
     waiting.push(turn);
     return turn.promise;
   }
 
-  function open(): Connection {
+  function open(): Kind {
     const connection = options.open();
     all.add(connection);
     return connection;
   }
 
-  function release(connection: Connection): void {
+  function release(connection: Kind): void {
     if (isClosed) {
       all.delete(connection);
       retire(connection);
@@ -61,7 +63,7 @@ export function createConnectionPool(options: ConnectionPoolOptions): Connection
   }
 
   /** It is lost from now on; what is left of it ends by itself. */
-  function retire(connection: Connection): void {
+  function retire(connection: Kind): void {
     void connection.end();
   }
 

@@ -1,5 +1,4 @@
 import { connect, type Socket } from 'node:net';
-import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import postgres from 'postgres';
 import { limits } from '../domain/limits.ts';
 import { arrayTypes } from './array-types.ts';
@@ -8,7 +7,6 @@ import { guardSocket } from './socket-guard.ts';
 /** One connection to Postgres, from its first statement to its loss: it is never made again. */
 export interface Connection {
   readonly sql: postgres.Sql;
-  readonly orm: PostgresJsDatabase;
   readonly openedMs: number;
   readonly isLost: () => boolean;
   /** Ends it: in order when it is idle, at once when it is not. */
@@ -55,7 +53,6 @@ export function openConnection(options: ConnectionOptions): Connection {
   });
   return {
     sql,
-    orm: drizzle(sql),
     openedMs: performance.now(),
     isLost: () => isLost,
     async end() {

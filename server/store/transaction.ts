@@ -6,7 +6,7 @@ import { isConnectionLost } from './database-error.ts';
 
 /** The connection belongs to this call alone, so that plain statements make a transaction. */
 export async function inTransaction<Result>(
-  { sql, orm }: Pick<Connection, 'sql' | 'orm'>,
+  { sql, orm }: Pick<Connection, 'sql'> & { readonly orm: PostgresJsDatabase },
   call: (sql: postgres.ISql, orm: PostgresJsDatabase) => Promise<Result>,
 ): Promise<Result> {
   await sql`BEGIN`;

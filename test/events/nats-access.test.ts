@@ -6,8 +6,8 @@ import type { NatsSettings } from '../../server/events/nats-settings.ts';
 import { writeTestCertificate } from '../setup/certificate.ts';
 import { startTestNats, type TestNats, testNatsProgram } from '../setup/nats.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
-import { able, messageOf, publish } from './bus-suite.ts';
-import { type BusNode, natsNode } from './nats-rig.ts';
+import { able, connected, messageOf, publish } from './bus-suite.ts';
+import { type BusNode, natsHints, natsNode } from './nats-rig.ts';
 
 const program = await testNatsProgram();
 
@@ -46,16 +46,14 @@ describe.skipIf(program === undefined)('a node reaches NATS', () => {
     const rights = `publish: ["dstc.>", "DSTC_HINTS.dstc", "$JS.API.STREAM.INFO.dstc", "$JS.API.STREAM.CREATE.dstc",
       "$JS.API.STREAM.MSG.GET.dstc"], subscribe: ["_INBOX.>", "DSTC_HINTS.dstc"]`;
     const user = `{ user: "node", password: "s3cret", permissions: { ${rights} } }`;
-    await start(`authorization { users: [${user}] }`, { user: 'node', password: 's3cret' });
+    const access = { user: 'node', password: 's3cret' };
+    await start(`authorization { users: [${user}] }`, access);
     await expectPublished();
     await publish(node.bus, messageOf('a:1'));
     expect(node.bus.counts.duplicates).toBe(1);
-    const other = natsNode(nats, { user: 'node', password: 's3cret' });
-    await able(other.bus);
-    const heard = new Promise((resolve) => other.bus.hints.listen(resolve));
-    node.bus.hints.give(Buffer.from('{}'));
-    await heard;
-    await other.bus.close();
+    const channels = [natsHints(nats, access), natsHints(nats, access)] as const;
+    await connected(channels);
+    await Promise.all(channels.map((channel) => channel.close()));
   });
 
   it('with the NKey of a file', async () => {

@@ -2,9 +2,10 @@ import { DiscardPolicy, StorageType } from '@nats-io/jetstream';
 import { nanos } from '@nats-io/transport-node';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { EventBus } from '../../server/events/bus.ts';
+import type { HintChannel } from '../../server/events/hint-channel.ts';
 import { startTestNats, type TestNats, testNatsPrograms } from '../setup/nats.ts';
 import { able, busSuite, messageOf, publish } from './bus-suite.ts';
-import { type NatsReader, natsNode, openNatsReader } from './nats-rig.ts';
+import { type NatsReader, natsHints, natsNode, openNatsReader } from './nats-rig.ts';
 
 const programs = await testNatsPrograms();
 
@@ -13,16 +14,16 @@ describe.skipIf(programs.length === 0)('NATS', () => {
     busSuite(`nats-server ${program.version}`, async () => {
       const nats = await startTestNats({ program });
       const reader = await openNatsReader(nats);
-      const open: EventBus[] = [];
+      const open: (EventBus | HintChannel)[] = [];
       return {
         async join() {
-          const { bus } = natsNode(nats);
-          open.push(bus);
-          return bus;
+          const member = { bus: natsNode(nats).bus, hints: natsHints(nats) };
+          open.push(member.bus, member.hints);
+          return member;
         },
         stored: () => reader.stored(),
         async stop() {
-          await Promise.all(open.map((bus) => bus.close()));
+          await Promise.all(open.map((one) => one.close()));
           await reader.close();
           await nats.stop();
         },

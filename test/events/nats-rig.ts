@@ -2,7 +2,9 @@ import { AckPolicy, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { pino } from 'pino';
 import type { EventBus } from '../../server/events/bus.ts';
+import type { HintChannel } from '../../server/events/hint-channel.ts';
 import { connectNatsBus, type StreamWatch } from '../../server/events/nats-bus.ts';
+import { connectNatsHints } from '../../server/events/nats-hints.ts';
 import type { NatsSettings } from '../../server/events/nats-settings.ts';
 import type { TestNats } from '../setup/nats.ts';
 import type { StoredMessage } from './bus-suite.ts';
@@ -37,9 +39,7 @@ export function natsNode(
   const bus = connectNatsBus(
     { log: pino({ level: 'info' }, { write }) },
     {
-      settings: { ...natsSettings, servers: [`127.0.0.1:${nats.port}`], ...settings },
-      cell: 'dstc',
-      node: 'node',
+      ...optionsOf(nats, settings),
       watch: {
         async missing() {
           told.push('missing');
@@ -61,6 +61,18 @@ export function natsNode(
       waiting.push({ text, resolve });
       return promise;
     },
+  };
+}
+
+/** A node's hints. */
+export function natsHints(nats: Pick<TestNats, 'port'>, settings: Partial<NatsSettings> = {}): HintChannel {
+  return connectNatsHints({ log: pino({ level: 'silent' }) }, optionsOf(nats, settings));
+}
+
+function optionsOf({ port }: Pick<TestNats, 'port'>, settings: Partial<NatsSettings>) {
+  return {
+    settings: { ...natsSettings, servers: [`127.0.0.1:${port}`], ...settings },
+    ...{ cell: 'dstc', node: 'node' },
   };
 }
 

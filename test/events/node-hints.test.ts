@@ -1,59 +1,58 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { LiveSession } from '../../server/engine/live-session.ts';
-import type { EventBus } from '../../server/events/bus.ts';
+import type { HintChannel } from '../../server/events/hint-channel.ts';
 import { createLocalBus } from '../../server/events/local-bus.ts';
 import { startNodeHints } from '../../server/events/node-hints.ts';
 import type { LeasedTask } from '../../server/store/lease-tasks.ts';
 import { type DependencyRig, startDependencyRig } from '../engine/dependency-rig.ts';
 import { startTestNats, testNatsProgram } from '../setup/nats.ts';
-import { able } from './bus-suite.ts';
-import { natsNode } from './nats-rig.ts';
+import { connected } from './bus-suite.ts';
+import { natsHints } from './nats-rig.ts';
 
 const program = await testNatsProgram();
 
 /** Nothing in these engines happens because time passes: what one does for the other, it does because of a hint. */
 hintSuite('over the bus within a process', async () => {
   const bus = createLocalBus();
-  return { buses: [bus.join(), bus.join()], stop: async () => undefined };
+  return { channels: [bus.join().hints, bus.join().hints], stop: async () => undefined };
 });
 
 describe.skipIf(program === undefined)('with NATS', () => {
   hintSuite('over NATS', async () => {
     if (program === undefined) throw new Error('there is no nats-server');
     const nats = await startTestNats({ program });
-    const buses = [natsNode(nats).bus, natsNode(nats).bus] as const;
-    await Promise.all(buses.map(able));
-    return { buses, stop: () => nats.stop() };
+    const channels = [natsHints(nats), natsHints(nats)] as const;
+    await connected(channels);
+    return { channels, stop: () => nats.stop() };
   });
 });
 
-interface TwoBuses {
-  readonly buses: readonly [EventBus, EventBus];
+interface TwoChannels {
+  readonly channels: readonly [HintChannel, HintChannel];
   readonly stop: () => Promise<void>;
 }
 
-function hintSuite(title: string, startBuses: () => Promise<TwoBuses>): void {
+function hintSuite(title: string, startChannels: () => Promise<TwoChannels>): void {
   describe(`hints ${title}`, () => {
     let rig: DependencyRig;
-    let two: TwoBuses;
+    let two: TwoChannels;
     let stops: (() => void)[];
     let looked: PromiseWithResolvers<void>;
 
     beforeEach(async () => {
-      [rig, two] = await Promise.all([startDependencyRig(), startBuses()]);
+      [rig, two] = await Promise.all([startDependencyRig(), startChannels()]);
       looked = Promise.withResolvers();
-      stops = two.buses.map((bus, index) => {
+      stops = two.channels.map((channel, index) => {
         const engine = rig.engines[index];
-        if (engine === undefined) throw new Error('two buses have two engines');
+        if (engine === undefined) throw new Error('two channels have two engines');
         const { sessions, dispatch, wake } = engine;
         const serves = (id: string) => sessions.get(id) !== undefined;
-        return startNodeHints(bus.hints, { ...dispatch, wake, serves, look: () => index === 1 && looked.resolve() })
-          .stop;
+        return startNodeHints(channel, { ...dispatch, wake, serves, look: () => index === 1 && looked.resolve() }).stop;
       });
     });
     afterEach(async () => {
       for (const stop of stops) stop();
-      await Promise.all(two.buses.map((bus) => bus.close()));
+      await Promise.all(two.channels.map((channel) => channel.close()));
       await two.stop();
       await rig.stop();
     });
@@ -93,7 +92,7 @@ function hintSuite(title: string, startBuses: () => Promise<TwoBuses>): void {
       await rig.order('cancel', unfollowed, one);
       const id = await rig.submit();
       const isFollowed = new Promise<void>((resolve) => {
-        two.buses[0].hints.listen(() => resolve());
+        two.channels[0].listen(() => resolve());
       });
       const following = other.watch.follow([id], () => undefined);
       await isFollowed;
@@ -129,9 +128,9 @@ function hintSuite(title: string, startBuses: () => Promise<TwoBuses>): void {
         `{"ended":[${'"x",'.repeat(9)}7]}`,
       ];
       for (const text of [...nonsense, '{"due":7,"sessions":{"a":1},"events":"yes"}', '\u0000\ufffd']) {
-        two.buses[0].hints.give(Buffer.from(text));
+        two.channels[0].give(Buffer.from(text));
       }
-      two.buses[0].hints.give(Buffer.alloc(300_000, 'x'));
+      two.channels[0].give(Buffer.alloc(300_000, 'x'));
       const { given } = await worker(1, 10);
       const id = await rig.submit();
       expect((await given.next()).fence.taskId).toBe(id);

@@ -1,3 +1,4 @@
+import type { Worker } from 'node:worker_threads';
 import type { JsonValue } from '@bufbuild/protobuf';
 import { timestampFromDate } from '@bufbuild/protobuf/wkt';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -12,15 +13,20 @@ describe.skipIf(program === undefined)('the relay', () => {
   let nats: TestNats;
   let reader: NatsReader;
   let rig: EngineRig;
+  let threads: Worker[];
+  const noteThread = (thread: Worker) => void threads.push(thread);
 
   beforeEach(async () => {
     if (program === undefined) throw new Error('there is no nats-server');
     nats = await startTestNats({ program });
     reader = await openNatsReader(nats);
+    threads = [];
+    process.on('worker', noteThread);
     rig = await startEngineRig({ NATS_URL: nats.url });
     await relaying();
   });
   afterEach(async () => {
+    process.off('worker', noteThread);
     await rig.stop();
     await reader.close();
     await nats.stop();
@@ -116,6 +122,20 @@ describe.skipIf(program === undefined)('the relay', () => {
     await workOff(worker, later.length);
     await rig.events.rebuildEvents({ startTime });
     await expectHistory(await publishedOf(later, 4), later);
+  });
+
+  it('is replaced when its thread fails, and goes on where it was', async () => {
+    const type = await rig.type();
+    const before = await Promise.all(Array.from({ length: 10 }, () => rig.submit(type)));
+    await publishedOf(before, 1);
+    await expect.poll(() => metric('dstc_events_published_total'), patience).toBeGreaterThanOrEqual(before.length);
+    await threads.at(-1)?.terminate();
+    const after = await Promise.all(Array.from({ length: 10 }, () => rig.submit(type)));
+    await expectHistory(await publishedOf([...before, ...after], 1), [...before, ...after]);
+    await relaying();
+    expect(threads).toHaveLength(2);
+    const total = before.length + after.length;
+    await expect.poll(() => metric('dstc_events_published_total'), patience).toBeGreaterThanOrEqual(total);
   });
 
   it('tells how far it is behind', async () => {

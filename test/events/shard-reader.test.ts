@@ -32,6 +32,7 @@ afterEach(async () => {
 
 test('hands out what is written from its first start on, in order, each event once', async () => {
   await submit(20);
+  await everythingIsFinal();
   const node = await start();
   const ids = await submit(50);
   await lease(ids);
@@ -261,6 +262,13 @@ async function submitWhile(work: () => Promise<void>): Promise<string[]> {
     await writing;
   }
   return ids;
+}
+
+/** Waits until no transaction is left, in any database of the server, from before what was written. */
+async function everythingIsFinal(): Promise<void> {
+  const unfinal = () =>
+    sql`SELECT 1 FROM task_event WHERE stream_order >= pg_snapshot_xmin(pg_current_snapshot()) LIMIT 1`;
+  await expect.poll(unfinal, patience).toHaveLength(0);
 }
 
 async function submit(count: number): Promise<string[]> {

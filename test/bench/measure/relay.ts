@@ -59,6 +59,7 @@ async function measureWithout({ world, subject, seconds }: MeasureDeps): Promise
 
 async function measureWith({ world, subject, seconds }: MeasureDeps, connection: NatsConnection): Promise<Sample[]> {
   const manager = await jetstreamManager(connection);
+  await untilMade(manager);
   const before = await messagesIn(manager);
   const usedBefore = await world.use();
   const startMs = performance.now();
@@ -131,6 +132,13 @@ async function measureBacklog({ world, subject, seconds }: MeasureDeps, nats: Te
       },
     ];
   });
+}
+
+/** The relay makes the stream when it has started, which is after the coordinator has. */
+async function untilMade(manager: JetStreamManager): Promise<void> {
+  for await (const { config } of manager.streams.list()) if (config.name === 'dstc') return;
+  await pause();
+  return untilMade(manager);
 }
 
 async function untilAllOut(world: World, manager: JetStreamManager): Promise<void> {
