@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { NatsSettings } from '../../server/events/nats-settings.ts';
 import { writeTestCertificate } from '../setup/certificate.ts';
 import { startTestNats, type TestNats, testNatsProgram } from '../setup/nats.ts';
+import { createNatsOperator } from '../setup/nats-credentials.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
 import { able, connected, messageOf, publish } from './bus-suite.ts';
 import { type BusNode, natsHints, natsNode } from './nats-rig.ts';
@@ -61,6 +62,16 @@ describe.skipIf(program === undefined)('a node reaches NATS', () => {
     const nkeyFile = join(directory, 'seed');
     await writeFile(nkeyFile, `${Buffer.from(key.getSeed()).toString()}\n`, { mode: 0o600 });
     await start(`authorization { users: [{ nkey: ${key.getPublicKey()} }] }`, { nkeyFile });
+    await expectPublished();
+  });
+
+  it('with the credentials file of an account, which is read again for every connection', async () => {
+    const operator = createNatsOperator();
+    const credentialsFile = join(directory, 'user.creds');
+    await writeFile(credentialsFile, operator.credentials.replace(/^ey/m, 'broken'), { mode: 0o600 });
+    await start(operator.configuration, { credentialsFile });
+    await node.logged('NATS is away');
+    await writeFile(credentialsFile, operator.credentials);
     await expectPublished();
   });
 
