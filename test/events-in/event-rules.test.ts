@@ -1,49 +1,22 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: templates are what is tested.
-import { fromJson, type JsonValue, type MessageInitShape, toJson } from '@bufbuild/protobuf';
-import { ValueSchema } from '@bufbuild/protobuf/wkt';
-import type { EventRuleSchema } from '@dstc/contract/dstc/v1/event_rule_pb';
+import { toJson } from '@bufbuild/protobuf';
 import { EventRuleService, TestEventRuleResponseSchema } from '@dstc/contract/dstc/v1/event_rule_service_pb';
-import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectRefused } from '../services/refused.ts';
-import { doorNames, type Rig, startRig, type Who } from '../services/rig.ts';
+import { doorNames, type Rig, type Who } from '../services/rig.ts';
+import { byDoor, data, json, type RuleInit, startEventRig } from './event-rig.ts';
 
-const { applyEventRule, getEventRule, listEventRules, deleteEventRule, testEventRule } = EventRuleService.method;
-const { publishEvent } = EventService.method;
+const { getEventRule, listEventRules, deleteEventRule, testEventRule } = EventRuleService.method;
 const { applyTaskType, deleteTaskType } = TaskTypeService.method;
 
 let rig: Rig;
 beforeAll(async () => {
-  rig = await startRig();
-  for (const name of ['a.plain', 'a.other', 'b.plain', 'a.strict']) {
-    const taskType = { name, ...(name === 'a.strict' && { inputSchema: { type: 'number' } }) };
-    await rig.doors.gRPC.call(applyTaskType, { taskType }, rig.token('root'));
-  }
-  await rig.doors.gRPC.call(
-    applyTaskType,
-    { taskType: { name: 'a.plain', namespace: 'elsewhere' } },
-    rig.token('root'),
-  );
+  rig = await startEventRig();
 });
 afterAll(() => rig.stop());
 
-const json = (value: JsonValue) => fromJson(ValueSchema, value);
-const data = (value: JsonValue) => ({ value: { case: 'json' as const, value: json(value) } });
-
 describe.each(doorNames)('over %s', (doorName) => {
-  const door = () => rig.doors[doorName];
-  const name = (rest: string) => `${doorName === 'gRPC' ? 'grpc' : 'json'}.${rest}`;
-  const type = (rest: string) => `${doorName}.${rest}`;
-  type Init = MessageInitShape<typeof EventRuleSchema>;
-  async function apply(rule: Init, who: Who = 'root') {
-    return (await door().call(applyEventRule, { rule: { taskType: 'a.plain', ...rule } as Init }, rig.token(who))).rule;
-  }
-  const event = (rest: string, changes = {}) => ({ id: '1', source: '/s', type: type(rest), ...changes });
-  const publish = async (message: object, who: Who = 'root') =>
-    (await door().call(publishEvent, { event: message }, rig.token(who))).event;
-  const refused = (call: () => Promise<unknown>, expected: Parameters<typeof expectRefused>[3]) =>
-    expectRefused(rig, doorName, call, expected);
+  const { door, name, type, apply, event, publish, refused } = byDoor(() => rig, doorName);
 
   it('keeps everything of a rule, and gives it back with an etag', async () => {
     const rule = {
@@ -68,9 +41,9 @@ describe.each(doorNames)('over %s', (doorName) => {
 
   it('changes just what was read, by its etag', async () => {
     const read = await apply({ name: name('etag'), eventType: 'x' });
-    const changed = await apply({ ...read, description: 'changed' } as Init);
+    const changed = await apply({ ...read, description: 'changed' } as RuleInit);
     const stale = { code: 'Aborted', reason: 'ETAG_MISMATCH', metadata: { event_rule: name('etag') } };
-    await refused(() => apply({ ...read, description: 'again' } as Init), stale);
+    await refused(() => apply({ ...read, description: 'again' } as RuleInit), stale);
     await refused(() => apply({ name: name('etag.none'), eventType: 'x', etag: 'e\u0000' }), {
       ...stale,
       metadata: { event_rule: name('etag.none') },
@@ -87,7 +60,7 @@ describe.each(doorNames)('over %s', (doorName) => {
 
   it('lets one of many that change the same etag win', async () => {
     const read = await apply({ name: name('race'), eventType: 'x' });
-    const changes = Array.from({ length: 20 }, (_, at) => apply({ ...read, description: `change ${at}` } as Init));
+    const changes = Array.from({ length: 20 }, (_, at) => apply({ ...read, description: `change ${at}` } as RuleInit));
     expect((await Promise.allSettled(changes)).filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   });
 
@@ -110,7 +83,7 @@ describe.each(doorNames)('over %s', (doorName) => {
     });
   });
 
-  it.each<[string, Init, string]>([
+  it.each<[string, RuleInit, string]>([
     ['a condition that cannot be read', { condition: 'event.type ==' }, 'rule.condition'],
     ['a condition over what is not there', { condition: 'evnt.type == "a"' }, 'rule.condition'],
     ['a long condition', { condition: `"${'a'.repeat(1_000)}" != ""` }, 'rule.condition'],
@@ -129,7 +102,7 @@ describe.each(doorNames)('over %s', (doorName) => {
     ['a negative delay', { delay: { seconds: -1n } }, 'rule.delay'],
     ['a bad namespace', { namespace: 'A' }, 'rule.namespace'],
   ])('refuses a rule with %s, and names the place', async (_, rule, field) => {
-    await refused(() => apply({ name: name('bad'), eventType: 'x', ...rule } as Init), {
+    await refused(() => apply({ name: name('bad'), eventType: 'x', ...rule } as RuleInit), {
       code: 'InvalidArgument',
       reason: 'FIELD_INVALID',
       fields: [field],
@@ -155,8 +128,8 @@ describe.each(doorNames)('over %s', (doorName) => {
   });
 
   describe('a test of a rule', () => {
-    const test = async (rule: Init, message: object, who: Who = 'root') => {
-      const which = { case: 'rule' as const, value: { name: name('test'), taskType: 'a.plain', ...rule } as Init };
+    const test = async (rule: RuleInit, message: object, who: Who = 'root') => {
+      const which = { case: 'rule' as const, value: { name: name('test'), taskType: 'a.plain', ...rule } as RuleInit };
       const answer = await door().call(testEventRule, { which, event: message } as never, rig.token(who));
       return toJson(TestEventRuleResponseSchema, answer);
     };
@@ -180,7 +153,7 @@ describe.each(doorNames)('over %s', (doorName) => {
         },
       });
       expect(await rig.rowCounts()).toEqual(before);
-      await apply({ name: name('test'), ...rule } as Init);
+      await apply({ name: name('test'), ...rule } as RuleInit);
       const which = { case: 'name' as const, value: name('test') };
       const stored = await door().call(
         testEventRule,

@@ -1,15 +1,13 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: templates are what is tested.
-import { create, fromJson, type JsonValue, type MessageInitShape } from '@bufbuild/protobuf';
-import { ValueSchema } from '@bufbuild/protobuf/wkt';
+import { create } from '@bufbuild/protobuf';
 import { EventDisposition } from '@dstc/contract/dstc/v1/cloud_event_pb';
 import { ErrorReason } from '@dstc/contract/dstc/v1/error_pb';
-import type { EventRuleSchema } from '@dstc/contract/dstc/v1/event_rule_pb';
 import { EventRuleService } from '@dstc/contract/dstc/v1/event_rule_service_pb';
 import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectRefused } from '../services/refused.ts';
-import { doorNames, type Rig, startRig, type Who } from '../services/rig.ts';
+import { doorNames, type Rig } from '../services/rig.ts';
+import { byDoor, data, json, type RuleInit, startEventRig } from './event-rig.ts';
 import { orderPlaced, postEvent } from './post-event.ts';
 
 const { applyEventRule, deleteEventRule } = EventRuleService.method;
@@ -18,35 +16,12 @@ const { applyTaskType } = TaskTypeService.method;
 
 let rig: Rig;
 beforeAll(async () => {
-  rig = await startRig();
-  for (const name of ['a.plain', 'a.other', 'b.plain', 'a.strict']) {
-    const taskType = { name, ...(name === 'a.strict' && { inputSchema: { type: 'number' } }) };
-    await rig.doors.gRPC.call(applyTaskType, { taskType }, rig.token('root'));
-  }
-  await rig.doors.gRPC.call(
-    applyTaskType,
-    { taskType: { name: 'a.plain', namespace: 'elsewhere' } },
-    rig.token('root'),
-  );
+  rig = await startEventRig();
 });
 afterAll(() => rig.stop());
 
-const json = (value: JsonValue) => fromJson(ValueSchema, value);
-const data = (value: JsonValue) => ({ value: { case: 'json' as const, value: json(value) } });
-
 describe.each(doorNames)('over %s', (doorName) => {
-  const door = () => rig.doors[doorName];
-  const name = (rest: string) => `${doorName === 'gRPC' ? 'grpc' : 'json'}.${rest}`;
-  const type = (rest: string) => `${doorName}.${rest}`;
-  type Init = MessageInitShape<typeof EventRuleSchema>;
-  async function apply(rule: Init, who: Who = 'root') {
-    return (await door().call(applyEventRule, { rule: { taskType: 'a.plain', ...rule } as Init }, rig.token(who))).rule;
-  }
-  const event = (rest: string, changes = {}) => ({ id: '1', source: '/s', type: type(rest), ...changes });
-  const publish = async (message: object, who: Who = 'root') =>
-    (await door().call(publishEvent, { event: message }, rig.token(who))).event;
-  const refused = (call: () => Promise<unknown>, expected: Parameters<typeof expectRefused>[3]) =>
-    expectRefused(rig, doorName, call, expected);
+  const { door, name, type, apply, event, publish, refused } = byDoor(() => rig, doorName);
 
   it('has every rule that is for an event make its task, by name', async () => {
     await apply({ name: name('two.b'), eventType: type('two'), input: json('${event.id}') });
@@ -97,7 +72,7 @@ describe.each(doorNames)('over %s', (doorName) => {
   });
 
   describe('a rule that fails', () => {
-    it.each<[string, Init, string]>([
+    it.each<[string, RuleInit, string]>([
       ['its condition has no value', { condition: 'event.data.missing' }, 'rule.condition'],
       ['its condition is neither true nor false', { condition: 'event.id' }, 'rule.condition'],
       ['its input has no value', { input: json({ a: '${event.data.missing}' }) }, 'rule.input.a'],
@@ -110,7 +85,7 @@ describe.each(doorNames)('over %s', (doorName) => {
       ['its label has a line break', { labels: { a: '${"\\n"}' } }, 'rule.labels["a"]'],
     ])('makes no task, and is the error when no other rule is for the event: %s', async (title, rule, field) => {
       const kind = `fails.${title.replaceAll(' ', '-')}`;
-      await apply({ name: name('fails'), eventType: type(kind), ...rule } as Init);
+      await apply({ name: name('fails'), eventType: type(kind), ...rule } as RuleInit);
       const content = { list: Array.from({ length: 3_000 }, () => 1), long: 'secret'.repeat(100) };
       const refusal = await refused(() => publish(event(kind, { data: data(content) })), {
         code: 'InvalidArgument',
