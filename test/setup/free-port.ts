@@ -15,7 +15,7 @@ export async function freePort(): Promise<number> {
   throw new Error(`no free port found among ${triesMax}`);
 }
 
-async function isFree(port: number): Promise<boolean> {
+export async function isFree(port: number): Promise<boolean> {
   const server = createServer().listen(port, '127.0.0.1');
   const isListening = await once(server, 'listening').then(
     () => true,

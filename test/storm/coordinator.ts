@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
+import { isFree } from '../setup/free-port.ts';
 import type { Stall } from './starvation.ts';
 
 /** A coordinator that is started again, as a supervisor would do it, until it serves. */
 export interface StormCoordinator {
-  /** Resolves when it serves. */
+  /** Resolves when it serves. Rejects when somebody else has a port of its own and keeps it. */
   readonly start: () => Promise<void>;
   readonly signal: (signal: NodeJS.Signals) => void;
   /** Signals it and resolves with its exit code, or the signal, once it is gone. */
@@ -14,6 +15,8 @@ export interface StormCoordinator {
 
 export interface StormCoordinatorOptions {
   readonly program: string;
+  /** What it listens on. */
+  readonly ports: readonly number[];
   readonly env: Readonly<Record<string, string>>;
   /** How far its clock is off. */
   readonly clockMs: number;
@@ -25,8 +28,11 @@ export interface StormCoordinatorOptions {
   readonly onStall: (stall: Stall) => void;
 }
 
+/** Whoever only looks whether a port is free has it for a moment. */
+const takenTimesMax = 2;
+
 export function stormCoordinator(options: StormCoordinatorOptions): StormCoordinator {
-  const { program, env, clockMs, log, interrupted, onDeath, onStall } = options;
+  const { program, ports, env, clockMs, log, interrupted, onDeath, onStall } = options;
   let child: ChildProcess | undefined;
   let isServing = false;
 
@@ -58,7 +64,12 @@ export function stormCoordinator(options: StormCoordinatorOptions): StormCoordin
   return {
     async start() {
       // Without Postgres it ends again at once.
-      while (!(await startOnce())) await pause(300, undefined, { signal: interrupted });
+      for (let takenTimes = 0; !(await startOnce()); ) {
+        const taken = await firstTaken(ports);
+        takenTimes = taken === undefined ? 0 : takenTimes + 1;
+        if (takenTimes === takenTimesMax) throw new Error(`port ${taken} of a coordinator is taken by another program`);
+        await pause(300, undefined, { signal: interrupted });
+      }
     },
     signal: (signal) => void child?.kill(signal),
     async end(signal) {
@@ -71,4 +82,9 @@ export function stormCoordinator(options: StormCoordinatorOptions): StormCoordin
       return by ?? code ?? 'gone';
     },
   };
+}
+
+async function firstTaken(ports: readonly number[]): Promise<number | undefined> {
+  for (const port of ports) if (!(await isFree(port))) return port;
+  return undefined;
 }

@@ -95,7 +95,8 @@ export async function createNodes(options: NodesOptions, undo: (() => unknown)[]
     };
     const onDeath = (how: string) => options.onDeath(name, how);
     const onStall = (stall: Stall) => options.onStall(name, stall);
-    const coordinator = stormCoordinator({ program, env, clockMs, log, interrupted, onDeath, onStall });
+    const ports = [grpcPort, httpPort];
+    const coordinator = stormCoordinator({ program, ports, env, clockMs, log, interrupted, onDeath, onStall });
     undo.push(() => coordinator.end('SIGKILL'));
     const frontAddress = `127.0.0.1:${front.port}`;
     nodes.push({ name, process: coordinator, address, frontAddress, isHit: false });
