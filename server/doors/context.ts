@@ -19,7 +19,7 @@ export function validTraceParent(text: string | undefined): string | undefined {
 /** Ends a stream of the caller with an error, although its handler is held up by a reader that does not read. */
 export type Cut = (error: unknown) => void;
 
-/** On the gRPC door, which alone has streams that last. */
+/** Both doors set it before a handler runs. */
 export const cutKey = createContextKey<Cut>(() => undefined, { description: 'cut' });
 
 /** Who is calling. Both doors set it before a handler runs. */

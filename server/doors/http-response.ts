@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { DstcError } from '../domain/errors.ts';
+import { abortReason } from './deadline.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { closeUnlessComplete } from './http-error.ts';
 
@@ -9,12 +10,14 @@ const lingerMs = 1_000;
 
 /**
  * Sends a response, no faster than it is read. A reader that does not read for the whole write deadline is cut off with its
- * connection, as there is no way to tell it anything.
+ * connection, as there is no way to tell it anything; so is one that does not read when `cut` aborts. A handler that does not
+ * wait for its reader then says itself why it ends.
  */
 export async function sendResponse(
   limits: DoorLimits,
   universal: UniversalServerResponse,
   response: ServerResponse,
+  cut: AbortSignal,
 ): Promise<void> {
   const chunks = universal.body?.[Symbol.asyncIterator]();
   try {
@@ -23,7 +26,7 @@ export async function sendResponse(
     closeUnlessComplete(response);
     response.writeHead(universal.status, Object.fromEntries(universal.header ?? []));
     while (chunk !== undefined && chunk.done !== true) {
-      if (!response.write(chunk.value)) await drained(limits, response);
+      if (!response.write(chunk.value)) await drained(limits, response, cut);
       chunk = await chunks?.next();
     }
     response.end();
@@ -33,12 +36,13 @@ export async function sendResponse(
   }
 }
 
-function drained(limits: DoorLimits, response: ServerResponse): Promise<void> {
+function drained(limits: DoorLimits, response: ServerResponse, cut: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = () => {
       clearTimeout(timer);
       response.off('drain', onDrain);
       response.off('close', onClose);
+      cut.removeEventListener('abort', onCut);
     };
     const onDrain = () => {
       settle();
@@ -48,13 +52,19 @@ function drained(limits: DoorLimits, response: ServerResponse): Promise<void> {
       settle();
       reject(new DstcError('CALL_CANCELLED', 'the caller has closed the connection'));
     };
-    const timer = setTimeout(() => {
+    const giveUp = (error: unknown) => {
       settle();
       response.destroy();
-      reject(new DstcError('SLOW_CONSUMER', 'the response was not read'));
-    }, limits.streamWriteDeadlineMs);
+      reject(error);
+    };
+    const onCut = () => giveUp(abortReason(cut));
+    const timer = setTimeout(
+      () => giveUp(new DstcError('SLOW_CONSUMER', 'the response was not read')),
+      limits.streamWriteDeadlineMs,
+    );
     response.once('drain', onDrain);
     response.once('close', onClose);
+    cut.addEventListener('abort', onCut);
     if (response.destroyed) onClose();
   });
 }

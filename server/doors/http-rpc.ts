@@ -11,7 +11,7 @@ import { compressionBrotli, compressionGzip, universalRequestFromNodeRequest } f
 import type { Callers } from '../auth/caller.ts';
 import { DstcError } from '../domain/errors.ts';
 import { authenticate } from './bearer.ts';
-import { callerKey, traceParentKey } from './context.ts';
+import { callerKey, cutKey, traceParentKey } from './context.ts';
 import { parseConnectTimeout, parseGrpcTimeout, streamDeadlineMs, unaryDeadlineMs, untilAborted } from './deadline.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { type ErrorDeps, toConnectError, toDstcError } from './errors.ts';
@@ -113,7 +113,9 @@ async function serve(
 ): Promise<void> {
   const rpc = handler.requestPath.slice(1);
   const bodyMs = boundTimeouts(deps.limits, handler, request);
+  const cut = new AbortController();
   const values = createContextValues()
+    .set(cutKey, (error) => cut.abort(error))
     .set(authorizationKey, request.headersDistinct.authorization ?? [])
     .set(traceParentKey, request.headersDistinct.traceparent?.[0]);
   const universal = readUniversal(request, response, values);
@@ -124,7 +126,7 @@ async function serve(
     sendError(response, wrongRequest(answer.status, rpc), answer.status);
     return;
   }
-  await sendResponse(deps.limits, await completeErrors(deps, answer, rpc), response);
+  await sendResponse(deps.limits, await completeErrors(deps, answer, rpc), response, cut.signal);
 }
 
 /**

@@ -18,7 +18,8 @@ const labels = Object.fromEntries(Array.from({ length: 30 }, (_, index) => [`lab
 
 test('a subscriber that does not read is cut off on either port, and the others do not notice', async () => {
   const reader = await rig.subscribe();
-  const stalled = [await stallOverGrpc(), await stallOverHttp()];
+  const token = await rig.token('root');
+  const stalled = [await stallOverGrpc(token, status.RESOURCE_EXHAUSTED), await stallOverHttp(token)];
   await expect.poll(subscribers).toBe(3);
   const ids: string[] = [];
   for (let count = 0; count < 20; count += 1) {
@@ -31,6 +32,19 @@ test('a subscriber that does not read is cut off on either port, and the others 
   for (const end of stalled) await end();
 });
 
+test('a subscriber that does not read is not served on when its token has expired', async () => {
+  const others = await subscribers();
+  // Well before the deadline of a write.
+  const exp = Math.floor(Date.now() / 1_000) + 6;
+  const token = await rig.coordinator.identity.forge({ sub: 'root', client_id: 'root', exp });
+  const stalled = [await stallOverGrpc(token, status.UNAUTHENTICATED), await stallOverHttp(token)];
+  await expect.poll(subscribers).toBe(others + 2);
+  await rig.write(2_000, { labels });
+  await expect.poll(subscribers, { timeout: 20_000 }).toBe(others);
+  expect(Date.now() - exp * 1_000).toBeLessThan(2_000);
+  for (const end of stalled) await end();
+});
+
 /** Of the node, by its metrics. */
 async function subscribers(): Promise<number> {
   const headers = { authorization: `Bearer ${await rig.token('root')}` };
@@ -39,10 +53,10 @@ async function subscribers(): Promise<number> {
 }
 
 /** Answers with what reads on and checks how the stream has ended. */
-async function stallOverGrpc(): Promise<() => Promise<void>> {
+async function stallOverGrpc(token: string, code: status): Promise<() => Promise<void>> {
   const client = new Client(rig.coordinator.grpcAddress, credentials.createInsecure());
   const metadata = new Metadata();
-  metadata.set('authorization', `Bearer ${await rig.token('root')}`);
+  metadata.set('authorization', `Bearer ${token}`);
   const asIs = (bytes: Buffer) => bytes;
   const request = Buffer.from(toBinary(SubscribeEventsRequestSchema, create(SubscribeEventsRequestSchema)));
   const call = client.makeServerStreamRequest(path, asIs, asIs, request, metadata);
@@ -54,12 +68,13 @@ async function stallOverGrpc(): Promise<() => Promise<void>> {
   call.pause();
   return async () => {
     call.resume();
-    expect(await ended).toBe(status.RESOURCE_EXHAUSTED);
+    expect(await ended).toBe(code);
     client.close();
   };
 }
 
-async function stallOverHttp(): Promise<() => Promise<void>> {
+/** Answers with what reads on and checks that the stream has broken off. */
+async function stallOverHttp(token: string): Promise<() => Promise<void>> {
   const { hostname, port } = new URL(rig.coordinator.httpUrl);
   const socket = connect(Number(port), hostname);
   const message = Buffer.from('{}');
@@ -68,7 +83,7 @@ async function stallOverHttp(): Promise<() => Promise<void>> {
   const head = [
     `POST ${path} HTTP/1.1`,
     'host: x',
-    `authorization: Bearer ${await rig.token('root')}`,
+    `authorization: Bearer ${token}`,
     'content-type: application/connect+json',
     `content-length: ${prefix.byteLength + message.byteLength}`,
   ];
@@ -81,7 +96,13 @@ async function stallOverHttp(): Promise<() => Promise<void>> {
   await new Promise((resolve) => socket.once('data', resolve));
   socket.pause();
   return async () => {
+    let last = '';
+    socket.on('data', (bytes) => {
+      last = bytes.subarray(-5).toString();
+    });
     socket.resume();
     await closed;
+    // There was no way to tell it why.
+    expect(last).not.toBe('0\r\n\r\n');
   };
 }
