@@ -126,7 +126,9 @@ async function sweepDeadlines(deps: TickerDeps, options: { readonly heartbeats: 
 
 async function deleteOutlived({ database, log }: TickerDeps): Promise<void> {
   while ((await database.run((sql) => deleteFullKeyBuckets(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
-  while ((await database.run((sql) => deleteOutlivedTasks(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
+  while (
+    (await database.transaction((sql) => deleteOutlivedTasks(sql, limits.sweepBatchMax))) === limits.sweepBatchMax
+  );
   for (const type of await database.run(removeTasklessTypes)) log.info(type, 'the last task of a deleted type is gone');
 }
 

@@ -46,7 +46,7 @@ test('a redrive and the end of the retention at the same moment: a task is redri
     UPDATE task SET state = 'FAILED', finished_time = now() - interval '2 minutes' WHERE type = ${type}`;
   const database = openDatabase({ url: rig.coordinator.databaseUrl, connections: 2, applicationName: 'retention' });
   const deleting = (async () => {
-    while ((await database.run((sql) => deleteOutlivedTasks(sql, 5))) > 0);
+    while ((await database.transaction((sql) => deleteOutlivedTasks(sql, 5))) > 0);
   })();
   const answers = await Promise.all(
     ids.map((id, at) =>

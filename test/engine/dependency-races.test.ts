@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { limits } from '../../server/domain/limits.ts';
+import { deleteOutlivedTasks } from '../../server/store/retention.ts';
 import { selectTick } from '../../server/store/tick.ts';
 import { type DependencyRig, onTasks, rights, startDependencyRig, submission } from './dependency-rig.ts';
 
@@ -11,6 +12,14 @@ afterAll(() => rig.stop());
 
 async function moveOn(): Promise<void> {
   await Promise.all(rig.engines.map(({ dependents }) => dependents.moveOn()));
+}
+
+/** A task that ended longer ago than its type keeps it. */
+async function submitOutlived(): Promise<string> {
+  const id = await rig.submit();
+  await rig.order('skip', id);
+  await rig.sql`UPDATE task SET finished_time = finished_time - interval '31 days' WHERE id = ${id}`;
+  return id;
 }
 
 async function isLeftToDo(): Promise<boolean> {
@@ -52,6 +61,65 @@ test('an end that comes while a dependent is submitted waits for it, and moves i
   await moveOn();
   const [{ id } = { id: '' }] = await rig.sql<{ id: string }[]>`SELECT id FROM task WHERE idempotency_key = ${key}`;
   expect(await rig.states([id])).toEqual(['PENDING']);
+});
+
+test('what a task depends on stays although it was found outlived right before the task was submitted', async () => {
+  const first = await submitOutlived();
+  // What looks for outlived tasks stands still once it has begun to look: it sees what was there then, and no more.
+  await rig.sql`CREATE SCHEMA stalled`;
+  await rig.sql`
+    CREATE FUNCTION stalled.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM pg_advisory_xact_lock_shared(1);
+      RETURN pg_catalog.now();
+    END $$`;
+  let deleting: Promise<number> | undefined;
+  let dependent = '';
+  await rig.sql.begin(async (holder) => {
+    await holder`SELECT pg_advisory_xact_lock(1)`;
+    deleting = rig.sql.begin(async (sql) => {
+      await sql`SET LOCAL search_path = stalled, pg_catalog, public`;
+      return deleteOutlivedTasks(sql, 10);
+    });
+    for (let stalled = 0; stalled === 0; ) {
+      const rows = await rig.sql`SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`;
+      stalled = rows.length;
+    }
+    dependent = await rig.submit(onTasks([first]));
+  });
+  expect(await deleting).toBe(0);
+  expect(await rig.states([first, dependent])).toEqual(['SKIPPED', 'PENDING']);
+});
+
+test('nothing can depend any more on what is being deleted', async () => {
+  const first = await submitOutlived();
+  let submitted: Promise<unknown> | undefined;
+  await rig.sql.begin(async (deleting) => {
+    expect(await deleteOutlivedTasks(deleting, 10)).toBe(1);
+    submitted = rig.engines[0].submitLinked([submission(onTasks([first]))], rights);
+    await rig.waitsForLocks(1);
+  });
+  expect(await submitted).toMatchObject([{ reason: 'FIELD_INVALID' }]);
+});
+
+test('what is about to be depended on is passed over by the deletion', async () => {
+  const [first, other] = [await submitOutlived(), await submitOutlived()];
+  const key = 'slow';
+  let submitted: Promise<unknown> | undefined;
+  let deleted: number | undefined;
+  await rig.sql
+    .begin(async (holder) => {
+      // The submission has locked what it depends on when it comes to this key.
+      await holder`
+        INSERT INTO idempotency_key (namespace, key, task_id, request_hash) VALUES ('default', ${key}, ${first}, '')`;
+      submitted = rig.engines[0].submitLinked([submission(onTasks([first]), key)], rights);
+      await rig.waitsForLocks(1);
+      deleted = await rig.database.transaction((sql) => deleteOutlivedTasks(sql, 10));
+      throw new Error('the key is free again');
+    })
+    .catch(() => undefined);
+  expect(deleted).toBe(1);
+  expect(await submitted).toMatchObject([{ kind: 'inserted', state: 'PENDING' }]);
+  expect(await rig.states([first, other])).toEqual(['SKIPPED', 'gone']);
 });
 
 test('of two ends at once on two nodes, each of which waits for the dependent, the second one frees it', async () => {

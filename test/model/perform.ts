@@ -150,7 +150,7 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
         WHERE id = ${tasks.id(action.task)} AND finished_time > now() - interval '1 hour'`;
       return () => 'done';
     case 'delete outlived':
-      await database.run((run) => deleteOutlivedTasks(run, 100));
+      await database.transaction((run) => deleteOutlivedTasks(run, 100));
       // In production the history goes later, a day's partition at a time.
       await sql`DELETE FROM task_event WHERE NOT EXISTS (SELECT 1 FROM task WHERE id = task_id)`;
       return () => 'done';
