@@ -1,5 +1,6 @@
 import type { ControlCommand } from '../../server/domain/control.ts';
 import type { DependencyPolicy } from '../../server/domain/dependency.ts';
+import type { Mode } from './circuits.ts';
 
 /** A report names a lease of a task by its place among all that the task has had, perhaps with one part of it wrong. */
 export interface LeaseRef {
@@ -64,6 +65,9 @@ export type Action =
   | { readonly kind: 'order'; readonly command: ControlCommand; readonly task: string; readonly redrive: Redrive }
   /** Of a type, or of all of them. */
   | { readonly kind: 'hold up' | 'let go'; readonly type: string | 'every type' }
+  | { readonly kind: 'set circuit'; readonly type: string; readonly mode: Mode }
+  /** The time of an open circuit is over; what a closed one has counted is too old. */
+  | { readonly kind: 'let circuit be tried' | 'let window pass'; readonly type: string }
   | { readonly kind: 'open session'; readonly name: string }
   | { readonly kind: 'resume session'; readonly session: string; readonly secretIsRight: boolean }
   /** The worker names the leases that it thinks it holds. */

@@ -3,11 +3,13 @@ import type fc from 'fast-check';
 import { expect } from 'vitest';
 import { checkHistory } from '../setup/check-history.ts';
 import { type Action, type Answer, comesAgain } from './action.ts';
+import * as circuits from './circuits.ts';
 import { tellAll, whileTelling } from './dependencies.ts';
 import { actionOf, type Draw } from './draw.ts';
 import { type Model, step } from './model.ts';
 import { perform, tellDependents } from './perform.ts';
 import type { Node, System } from './system.ts';
+import { tellCircuits } from './tell-circuits.ts';
 import { type View, viewOfDatabase, viewOfModel } from './view.ts';
 
 /** A run: the model as it is now, and how often what was seen on the way. */
@@ -26,14 +28,29 @@ export function one(draw: Draw): Command {
     async run(run, system) {
       const action = actionFor(run.model, draw, 0);
       about = JSON.stringify(action);
+      const before = statesOf(run.model);
       const answer = (await perform(system, nodeFor(system, draw), action))();
+      run.model.node = nodeIndex(system, draw);
       expect(answer, about).toEqual(step(run.model, action));
       note(run, `${action.kind === 'order' ? action.command : action.kind}: ${wordOf(answer)}`);
-      await tellDependents(system);
-      for (const told of tellAll(run.model)) note(run, told);
+      await tell(system);
+      for (const told of tellModel(run.model, system)) note(run, told);
+      noteCircuits(run, before);
       await expectModel(run, system, about);
     },
     toString: () => about,
+  };
+}
+
+/** One after the other, as far as they can be done. */
+export function story(draws: readonly Draw[]): Command {
+  const commands = draws.map(one);
+  return {
+    check: () => true,
+    async run(run, system) {
+      for (const command of commands) if (await command.check(run)) await command.run(run, system);
+    },
+    toString: () => commands.join(', '),
   };
 }
 
@@ -52,20 +69,25 @@ export function race(draws: readonly Draw[]): Command {
         draws.map((draw, place) => perform(system, nodeFor(system, draw), actions[place] ?? { kind: 'sweep tasks' })),
       );
       const answers = done.map((answer) => answer());
-      await tellDependents(system);
+      const before = statesOf(run.model);
+      await tell(system);
       const sweeps = actions.filter(({ kind }) => comesAgain.includes(kind));
       for (const action of sweeps) await perform(system, nodeFor(system), action);
-      await tellDependents(system);
+      await tell(system);
       const seen = withoutOrder(await viewOfDatabase(system.sql, system.names));
       const outcomes = ordersOf(actions.map((_, place) => place)).flatMap((order) => {
         const ways = order.reduce<Way[]>(
-          (before, place) => before.flatMap((way) => further(way, place, actions[place], answers[place])),
+          (until, place) =>
+            until.flatMap((way) =>
+              further(way, { place, node: nodeIndex(system, draws[place]) }, actions[place], answers[place]),
+            ),
           [{ model: run.model, answers: [] }],
         );
         return ways.map(({ model, answers: expected }) => {
-          tellAll(model);
+          tellModel(model, system);
+          model.node = nodeIndex(system);
           for (const action of sweeps) step(model, action);
-          tellAll(model);
+          tellModel(model, system);
           return { model, result: { answers: expected, ...withoutOrder(viewOfModel(model)) } };
         });
       });
@@ -76,6 +98,7 @@ export function race(draws: readonly Draw[]): Command {
       else run.model = right.model;
       await alignInstants(run.model, system);
       note(run, actions.length === 2 ? 'race of two' : 'race of three');
+      noteCircuits(run, before);
       await expectModel(run, system, about);
     },
     toString: () => about,
@@ -88,20 +111,41 @@ interface Way {
   readonly answers: readonly Answer[];
 }
 
-/** What follows when the next action comes; what ended before it may have been told to none, some or all of its dependents. */
+/**
+ * What follows when the next action comes; what ended before it may have been told to none, some or all of its
+ * dependents, and probes that ended may have been looked after or not.
+ */
 function further(
   { model, answers }: Way,
-  place: number,
+  { place, node }: { readonly place: number; readonly node: number },
   action: Action | undefined,
   answer: Answer | undefined,
 ): Way[] {
   if (action === undefined) return [];
-  return whileTelling(model).map((told) => {
-    const next = structuredClone(told);
-    const expected = [...answers];
-    expected[place] = step(next, action, tasksIn(answer));
-    return { model: next, answers: expected };
-  });
+  return whileTelling(model)
+    .flatMap(whileSettling)
+    .map((told) => {
+      const next = { ...structuredClone(told), node };
+      const expected = [...answers];
+      expected[place] = step(next, action, tasksIn(answer));
+      return { model: next, answers: expected };
+    });
+}
+
+/** The model as it is, and after a look after its probes. */
+function whileSettling(model: Model): Model[] {
+  const next = structuredClone(model);
+  return circuits.settleProbes(next) ? [model, next] : [model];
+}
+
+/** Everybody hears of what has ended; the system and the model in the same order. */
+async function tell(system: System): Promise<void> {
+  await tellDependents(system);
+  await tellCircuits(system);
+}
+
+function tellModel(model: Model, { nodes }: System): string[] {
+  return [...tellAll(model), ...circuits.tellCircuits(model, nodes.length)];
 }
 
 async function expectModel({ model }: Run, system: System, about: string): Promise<void> {
@@ -147,8 +191,12 @@ function newName(model: Model, place: number): string {
   return `${model.clock}${'abc'[place]}`;
 }
 
-function nodeFor({ nodes }: System, draw?: Draw): Node {
-  const node = nodes[(draw?.how ?? 0) % nodes.length];
+function nodeIndex({ nodes }: System, draw?: Draw): number {
+  return (draw?.how ?? 0) % nodes.length;
+}
+
+function nodeFor(system: System, draw?: Draw): Node {
+  const node = system.nodes[nodeIndex(system, draw)];
   if (node === undefined) throw new Error('a system without nodes');
   return node;
 }
@@ -173,6 +221,16 @@ function wordOf(answer: Answer): string {
   if (typeof answer === 'string') return answer.replace(/^(inserted|existed) .*/, '$1');
   const words = answer.map((text) => /(keep|drop|already finished)$/.exec(text)?.[1] ?? 'tasks');
   return words[0] ?? 'nothing';
+}
+
+function statesOf({ circuits }: Model): Map<string, string> {
+  return new Map([...circuits].map(([type, { state }]) => [type, state]));
+}
+
+function noteCircuits(run: Run, before: ReadonlyMap<string, string>): void {
+  for (const [type, state] of statesOf(run.model)) {
+    if (state !== before.get(type)) note(run, `circuit: ${before.get(type)} to ${state}`);
+  }
 }
 
 function note({ seen }: Run, what: string): void {

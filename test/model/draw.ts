@@ -2,9 +2,11 @@ import fc from 'fast-check';
 import type { ControlCommand } from '../../server/domain/control.ts';
 import type { DependencyPolicy } from '../../server/domain/dependency.ts';
 import { type Action, deadlines, disguises, failures, type LeaseRef } from './action.ts';
+import { circuitOf, modes } from './circuits.ts';
 import { isWaitedFor } from './dependencies.ts';
 import type { Model } from './model.ts';
 import { hasEnded, type ModelTask } from './task-model.ts';
+import { modelTypes } from './types.ts';
 
 /** How often each kind comes, of the sum of all. */
 const weights = {
@@ -20,6 +22,9 @@ const weights = {
   order: 16,
   'hold up': 2,
   'let go': 4,
+  'set circuit': 3,
+  'let circuit be tried': 6,
+  'let window pass': 1,
   'open session': 4,
   'resume session': 3,
   reconcile: 3,
@@ -38,10 +43,16 @@ export interface Draw {
   readonly which: number;
   readonly how: number;
   readonly roll: number;
+  /** The type that it is about if it can be; left out, it is about any. */
+  readonly type?: string;
 }
 
-/** Reconciling goes on after its answer, so that it is not one of those that happen at the same time as others. */
-const inRaces = (Object.keys(weights) as Action['kind'][]).filter((kind) => kind !== 'reconcile');
+/**
+ * Reconciling goes on after its answer, so that it is not one of those that happen at the same time as others. Nor does
+ * the time for which a circuit is open pass in the moment that a claim takes.
+ */
+const notInRaces: readonly Action['kind'][] = ['reconcile', 'let circuit be tried'];
+const inRaces = (Object.keys(weights) as Action['kind'][]).filter((kind) => !notInRaces.includes(kind));
 const number = fc.nat({ max: 9_999 });
 
 function draws(kinds: readonly Action['kind'][]): fc.Arbitrary<Draw> {
@@ -50,6 +61,19 @@ function draws(kinds: readonly Action['kind'][]): fc.Arbitrary<Draw> {
 }
 
 export const drawOne = draws(Object.keys(weights) as Action['kind'][]);
+
+/** As often as they stand here. */
+const ends = ['succeed', 'succeed', 'succeed', 'succeed', 'fail', 'release'] as const;
+
+/** A type breaks and is tried again: so many things in a row hardly come by chance. What comes of it may be anything. */
+export const drawOutage = fc
+  .tuple(
+    ...(['submit', 'submit', 'claim', 'fail', 'fail', 'let circuit be tried', 'claim'] as const).map((kind) =>
+      draws([kind]),
+    ),
+    ...Array.from({ length: 3 }, () => draws(ends)),
+  )
+  .map((outage) => outage.map((draw): Draw => ({ ...draw, type: 'guarded' })));
 
 /** Two or three that are about the same task, if they can be. */
 export const drawRace = fc
@@ -61,15 +85,17 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
   const { kind, which, how, roll } = draw;
   switch (kind) {
     case 'submit': {
-      const key = roll % 3 === 0 ? `key ${how % 3}` : undefined;
-      const type = key === undefined ? (pick(['plain', 'timed', 'narrow'], which) ?? 'plain') : 'plain';
+      const key = roll % 3 === 0 && draw.type === undefined ? `key ${how % 3}` : undefined;
+      const type = key === undefined ? (draw.type ?? pick(types, which) ?? 'plain') : 'plain';
       const priority = pick([4, 4, 9], how) ?? 4;
       const dependencies = roll % 5 < 2 ? dependenciesOn(model, draw) : [];
       return { kind, name: `task ${newName}`, type, priority, delayed: roll % 7 === 1, key, dependencies };
     }
     case 'claim': {
       const session = sessionOf(model, draw);
-      return session === undefined ? undefined : { kind, session, room: 1 + (how % 3) };
+      // Others may be first in the line.
+      const least = draw.type === undefined ? 1 : 5;
+      return session === undefined ? undefined : { kind, session, room: least + (how % 3) };
     }
     case 'let session expire': {
       const session = sessionOf(model, draw);
@@ -103,7 +129,8 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
       if (kind !== 'fail') return { kind, ref, before };
       const task = model.tasks.get(ref.task);
       const isFinal = roll % (task !== undefined && isWaitedFor(model, task) ? 2 : 3) === 0;
-      const failure = isFinal ? (pick(failures, how) ?? 'transient') : 'transient';
+      const among = draw.type === undefined ? failures : (['fatal'] as const);
+      const failure = isFinal ? (pick(among, how) ?? 'transient') : 'transient';
       return { kind, ref, before, failure, later: roll % 4 === 0 };
     }
     case 'order': {
@@ -129,7 +156,18 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
     }
     case 'hold up':
     case 'let go':
-      return { kind, type: pick(['plain', 'timed', 'narrow', 'every type'], how) ?? 'plain' };
+      return { kind, type: pick([...types, 'every type'], how) ?? 'plain' };
+    case 'set circuit':
+      return { kind, type: draw.type ?? pick(types, which) ?? 'plain', mode: pick(modes, roll) ?? 'CLOSED' };
+    case 'let circuit be tried': {
+      const type = pick(
+        types.filter((each) => circuitOf(model, each).state === 'OPEN'),
+        which,
+      );
+      return type === undefined ? undefined : { kind, type };
+    }
+    case 'let window pass':
+      return { kind, type: 'guarded' };
     case 'open session':
       return { kind, name: `session ${newName}` };
     case 'sweep sessions':
@@ -138,6 +176,8 @@ export function actionOf(model: Model, draw: Draw, newName: string): Action | un
       return { kind };
   }
 }
+
+const types = Object.keys(modelTypes);
 
 /** As often as they stand here. */
 const policies: readonly DependencyPolicy[] = ['continue', 'block', 'continue', 'block', 'cancel'];
@@ -174,9 +214,9 @@ function tasksToOrder(model: Model, command: ControlCommand, roll: number): Mode
 }
 
 /** Mostly one that is alive; now and then an older one, one in disguise, or one that nobody ever gave. */
-function leaseRef(model: Model, { kind, which, how, roll }: Draw): LeaseRef | undefined {
+function leaseRef(model: Model, { kind, which, how, roll, type }: Draw): LeaseRef | undefined {
   const all = [...model.tasks.values()];
-  const running = all.filter(({ state }) => state === 'RUNNING');
+  const running = all.filter((task) => task.state === 'RUNNING' && (type === undefined || task.type === type));
   // The failures of some change more than their own state.
   const needed = kind === 'fail' ? running.filter((each) => isWaitedFor(model, each)) : [];
   const alive = needed.length > 0 ? needed : running;

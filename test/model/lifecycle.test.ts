@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { expectSoundHistories, one, race } from './command.ts';
-import { drawOne, drawRace } from './draw.ts';
+import { expectSoundHistories, one, race, story } from './command.ts';
+import { drawOne, drawOutage, drawRace } from './draw.ts';
 import { emptyModel } from './model.ts';
 import { type System, startSystem } from './system.ts';
 
@@ -22,7 +22,14 @@ const mustBeSeen = [
   ...['claim: tasks', 'claim: nothing', 'accept: stale', 'fail: lease lost', 'fail: recorded PENDING'],
   ...['succeed: recorded SUCCEEDED', 'redrive: STATE_CONFLICT', 'race of two', 'race of three'],
   ...['dependent: freed', 'dependent: cancelled', 'dependent: waits for more'],
+  ...['circuit: opened by the share', 'circuit: CLOSED to OPEN', 'circuit: OPEN to HALF_OPEN'],
+  ...['circuit: HALF_OPEN to CLOSED', 'circuit: HALF_OPEN to OPEN'],
 ];
+/** Of an outage there is so much to tell that few will do. */
+const often = Array.from({ length: 2 }, () => [
+  ...Array.from({ length: 3 }, () => drawOne.map(one)),
+  drawRace.map(race),
+]);
 let system: System;
 
 beforeAll(async () => {
@@ -35,10 +42,7 @@ test(
   async () => {
     console.log(`model: TEST_SEED=${seed} MODEL_RUNS=${runs}`);
     const seen = new Map<string, number>();
-    const commands = fc.commands([drawOne.map(one), drawOne.map(one), drawOne.map(one), drawRace.map(race)], {
-      maxCommands: 80,
-      size: 'max',
-    });
+    const commands = fc.commands([...often.flat(), drawOutage.map(story)], { maxCommands: 80, size: 'max' });
     await fc.assert(
       fc.asyncProperty(commands, async (list) => {
         const run = { model: emptyModel(), seen };

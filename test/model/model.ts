@@ -1,9 +1,10 @@
 import type { TaskState } from '../../server/domain/task-state.ts';
-import type { Action, Answer, Before, Deadline, LeaseRef } from './action.ts';
+import type { Action, Answer, Before, Deadline, Failure, LeaseRef } from './action.ts';
+import * as circuits from './circuits.ts';
 import { isNeeded, isWaiting, meaningOf } from './dependencies.ts';
 import type { ModelTask } from './task-model.ts';
 import * as does from './task-model.ts';
-import { type ModelType, modelTypes } from './types.ts';
+import { typeOf } from './types.ts';
 
 /**
  * What the system should be, in a few plain lists that one action after the other changes. It knows neither the table of
@@ -16,12 +17,19 @@ export interface Model {
   readonly keys: Map<string, { readonly task: string; readonly request: string }>;
   /** Types that are held up; `every type` is all of them. */
   readonly heldUp: Set<string>;
+  /** By type. */
+  readonly circuits: Map<string, circuits.ModelCircuit>;
+  /** Where the next action happens. */
+  node: number;
   /** Counts actions: a later one makes tasks due behind those of an earlier one. */
   clock: number;
 }
 
 export function emptyModel(): Model {
-  return { tasks: new Map(), sessions: new Map(), keys: new Map(), heldUp: new Set(), clock: 0 };
+  return {
+    ...{ tasks: new Map(), sessions: new Map(), keys: new Map(), heldUp: new Set() },
+    ...{ circuits: circuits.newCircuits(), node: 0, clock: 0 },
+  };
 }
 
 /**
@@ -45,13 +53,19 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
       return whileCurrent(model, action.ref, stored) === true ? 'written' : 'stale';
     }
     case 'succeed':
-      return report(model, action, (task) =>
-        action.tooLarge ? does.fail(begun(task), 'permanent', undefined) : does.succeed(begun(task)),
-      );
+      return report(model, action, (task) => {
+        // What breaks the rules for outputs is the worker's fault, not the task's.
+        if (action.tooLarge) does.fail(begun(task), 'permanent', undefined);
+        else does.succeed(begun(task));
+        circuits.judge(model, task, action.tooLarge ? 'failed' : 'passed');
+        return task.state;
+      });
     case 'fail':
-      return report(model, action, (task) =>
-        does.fail(begun(task), action.failure, action.later ? undefined : model.clock),
-      );
+      return report(model, action, (task) => {
+        does.fail(begun(task), action.failure, action.later ? undefined : model.clock);
+        circuits.judge(model, task, verdictOf(action.failure));
+        return task.state;
+      });
     case 'release':
       return report(model, action, (task) => does.giveBack(begun(task)));
     case 'acknowledge':
@@ -76,6 +90,15 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
     case 'let go':
       model.heldUp.delete(action.type);
       return 'done';
+    case 'set circuit':
+      circuits.setCircuit(circuits.circuitOf(model, action.type), action.mode);
+      return 'done';
+    case 'let circuit be tried':
+      circuits.letBeTried(circuits.circuitOf(model, action.type));
+      return 'done';
+    case 'let window pass':
+      circuits.letWindowPass(circuits.circuitOf(model, action.type));
+      return 'done';
     case 'open session':
       model.sessions.set(action.name, { alive: true });
       return 'opened';
@@ -95,7 +118,10 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
     case 'sweep sessions':
       for (const [name, { alive }] of model.sessions) {
         if (alive) continue;
-        for (const task of heldBy(model, name)) does.lose(task);
+        for (const task of heldBy(model, name)) {
+          does.lose(task);
+          circuits.judge(model, task, 'failed');
+        }
         model.sessions.delete(name);
       }
       return 'done';
@@ -105,7 +131,12 @@ export function step(model: Model, action: Action, took?: readonly string[]): An
       return 'done';
     }
     case 'sweep tasks':
-      for (const task of model.tasks.values()) does.expire(task, model.clock);
+      for (const task of model.tasks.values()) {
+        // The attempt used up its own time, and not that of the task.
+        const hasFailed = (task.passed.has('run') || task.passed.has('heartbeat')) && !task.passed.has('total');
+        does.expire(task, model.clock);
+        if (hasFailed) circuits.judge(model, task, 'failed');
+      }
       return 'done';
     case 'let become due': {
       const task = model.tasks.get(action.task);
@@ -171,8 +202,10 @@ function deadlinesAtFirst(type: string): Deadline[] {
   return [...(hasStart ? (['start'] as const) : []), ...(hasTotal ? (['total'] as const) : [])];
 }
 
-function typeOf(type: string): ModelType {
-  return modelTypes[type] ?? modelTypes.plain;
+/** A permanent failure is a verdict on the task, so that wrong input opens nothing. */
+function verdictOf(failure: Failure): circuits.Verdict {
+  if (failure === 'fatal') return 'fatal';
+  return failure === 'transient' ? 'failed' : 'passed';
 }
 
 function claim(model: Model, { session, room }: Extract<Action, { kind: 'claim' }>, took?: readonly string[]): Answer {
@@ -182,13 +215,15 @@ function claim(model: Model, { session, room }: Extract<Action, { kind: 'claim' 
     if (given.length === room || (took !== undefined && !took.includes(task.name)) || !hasRoom(model, task.type))
       continue;
     does.lease(task, session, typeOf(task.type).hasHeartbeat);
+    circuits.noteLease(model, task);
     given.push(task);
   }
   return given.map(({ name, attempt, checkpoint }) => `${name} attempt ${attempt} from ${checkpoint}`).toSorted();
 }
 
-function hasRoom({ heldUp, tasks }: Model, type: string): boolean {
-  if (heldUp.has(type) || heldUp.has('every type')) return false;
+function hasRoom(model: Model, type: string): boolean {
+  const { heldUp, tasks } = model;
+  if (heldUp.has(type) || heldUp.has('every type') || !circuits.lets(model, type)) return false;
   const running = [...tasks.values()].filter((task) => task.type === type && task.state === 'RUNNING');
   return running.length < typeOf(type).runningMax;
 }

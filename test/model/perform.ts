@@ -16,6 +16,7 @@ import {
   reasonOf,
   reportOf,
   type System,
+  windowMs,
   workerInfo,
 } from './system.ts';
 import { finalCode } from './types.ts';
@@ -57,9 +58,9 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
       return () => (written.has(fence.leaseId) ? 'written' : 'stale');
     }
     case 'succeed': {
-      const { from, fence } = reportBehind(system, node, action);
+      const { from, fence, type } = reportBehind(system, node, action);
       const data = Buffer.alloc(action.tooLarge ? payloadBytesMax + 1 : 1);
-      return inWords(await engine.reports.succeed(from, fence, 'plain', { data, contentType: 'text/plain' }));
+      return inWords(await engine.reports.succeed(from, fence, type, { data, contentType: 'text/plain' }));
     }
     case 'fail': {
       const { from, fence } = reportBehind(system, node, action);
@@ -105,6 +106,25 @@ async function performOnce(system: System, node: Node, action: Action): Promise<
       await (action.kind === 'hold up' ? engine.gates.pause(change) : engine.gates.resume(change));
       return () => 'done';
     }
+    case 'set circuit': {
+      const { type, mode } = action;
+      await engine.gates.setCircuit({ namespace, type, actor: 'operator', reason: '' }, mode);
+      return () => 'done';
+    }
+    case 'let circuit be tried':
+      await sql`
+        UPDATE task_gate SET probe_time = now() - interval '1 s'
+        WHERE type = ${action.type} AND probe_time > now()`;
+      return () => 'done';
+    case 'let window pass':
+      await sql`
+        UPDATE task_gate SET buckets = (
+          SELECT jsonb_agg(bucket || jsonb_build_object('atMs', (bucket->>'atMs')::float8 - ${windowMs}::float8)
+            ORDER BY place)
+          FROM jsonb_array_elements(buckets) WITH ORDINALITY AS counted(bucket, place)
+        )
+        WHERE type = ${action.type} AND buckets <> '[]'`;
+      return () => 'done';
     case 'open session': {
       const { sessionId, secret } = await engine.sessions.create(workerInfo(1));
       sessions.add(action.name, sessionId);
@@ -201,9 +221,9 @@ async function claim(system: System, node: Node, action: Extract<Action, { kind:
   dispatch.join(session);
   await dispatch.idle();
   dispatch.leave(session);
-  for (const { fence } of assigned) {
+  for (const { fence, type } of assigned) {
     const name = system.tasks.name(fence.taskId);
-    system.fences.set(name, [...(system.fences.get(name) ?? []), { fence, session: action.session }]);
+    system.fences.set(name, [...(system.fences.get(name) ?? []), { fence, session: action.session, type }]);
   }
   return () =>
     assigned
@@ -215,11 +235,11 @@ async function claim(system: System, node: Node, action: Extract<Action, { kind:
 
 /** A report, right behind what the worker says before it. */
 function reportBehind(system: System, { engine }: Node, action: { readonly ref: LeaseRef; readonly before: Before }) {
-  const { from, fence } = reportOf(system, action.ref);
+  const { from, fence, type } = reportOf(system, action.ref);
   const { accepts, percent } = action.before;
   if (accepts) engine.accepts.add(from, fence);
   if (percent !== undefined) engine.progress.add(from, fence, { percent, message: '', checkpoint: undefined });
-  return { from, fence };
+  return { from, fence, type };
 }
 
 async function reconcile(

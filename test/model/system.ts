@@ -5,17 +5,20 @@ import { DstcError } from '../../server/domain/errors.ts';
 import { type Fence, parseLeaseId, parseSessionId, parseTaskId, type SessionId } from '../../server/domain/ids.ts';
 import { retryPolicyDefault, runDeadlineMsDefault } from '../../server/domain/limits.ts';
 import { assembleEngine } from '../../server/engine/engine.ts';
-import { openDatabase } from '../../server/store/database.ts';
+import { type Database, openDatabase } from '../../server/store/database.ts';
 import type { LeasedTask } from '../../server/store/lease-tasks.ts';
 import { createTestDatabase } from '../setup/database.ts';
 import { type HoldableDatabase, holdable } from '../setup/holdable-database.ts';
 import type { LeaseRef } from './action.ts';
+import { tellCircuits } from './tell-circuits.ts';
 import { finalCode, modelTypes } from './types.ts';
 import type { Names } from './view.ts';
 
 /** The real thing: two nodes on one Postgres, and nothing happens in them unless it is called. */
 export interface System {
   readonly nodes: readonly Node[];
+  /** A node on which nothing happens, which still looks after the others. */
+  readonly onlooker: Node;
   readonly sql: postgres.Sql;
   readonly names: Names;
   readonly tasks: Register;
@@ -31,11 +34,14 @@ export interface System {
 export interface Node {
   readonly engine: ReturnType<typeof assembleEngine>;
   readonly database: HoldableDatabase;
+  /** Until it has no transaction under way, also of those that it has begun by itself. */
+  readonly idle: () => Promise<void>;
 }
 
 interface Given {
   readonly fence: Fence;
   readonly session: string;
+  readonly type: string;
 }
 
 /** Names and the ids behind them. */
@@ -57,18 +63,17 @@ const noLimits = {
   queueMax: null,
 };
 const aDayMs = 24 * 3_600_000;
+/** Circuits open and forget when the test says so. */
+export const windowMs = aDayMs;
+export const openMs = aDayMs;
 
 export async function startSystem(): Promise<System> {
   const testDatabase = await createTestDatabase();
-  const nodes = ['one', 'other'].map((node): Node => {
-    const database = holdable(openDatabase({ url: testDatabase.url, connections: 4, applicationName: node }));
-    // Sessions and leases end when the test says so.
-    const options = { node, leaseMs: aDayMs, payloadBytesMax, historyDays: 1 };
-    return { database, engine: assembleEngine({ database, log: pino({ level: 'silent' }) }, options) };
-  });
+  const nodes = ['one', 'other'].map((name) => startNode(testDatabase.url, name));
+  const onlooker = startNode(testDatabase.url, 'onlooker');
   for (const [name, type] of Object.entries(modelTypes)) {
     if (type === undefined) continue;
-    const { attemptsMax, hasStart, hasHeartbeat, hasTotal, runningMax } = type;
+    const { attemptsMax, hasStart, hasHeartbeat, hasTotal, runningMax, breaker } = type;
     await nodes[0]?.engine.types.apply(
       {
         ...{ namespace, name, description: '', inputSchema: null, outputSchema: null, priority: 4, deliveryMs: null },
@@ -78,19 +83,23 @@ export async function startSystem(): Promise<System> {
         runMs: runDeadlineMsDefault,
         totalMs: hasTotal ? aDayMs : null,
         retentionMs: 3_600_000,
-        circuitBreaker: null,
+        circuitBreaker: { ...breaker, windowMs, openMs },
         limits: Number.isFinite(runningMax) ? { ...noLimits, concurrencyMax: runningMax } : null,
       },
       { actor: 'model', expectedEtag: undefined },
     );
+    // A node knows the types of the workers that it has.
+    for (const { engine } of nodes) await engine.types.get(namespace, name);
   }
   const sql = postgres(testDatabase.url, { max: 4, onnotice: () => undefined });
   const [tasks, sessions] = [register(), register()];
   const [secrets, fences] = [new Map<string, string>(), new Map<string, Given[]>()];
-  return {
-    ...{ nodes, sql, tasks, sessions, secrets, fences },
+  const system: System = {
+    ...{ nodes, onlooker, sql, tasks, sessions, secrets, fences },
     names: { task: tasks.name, session: sessions.name },
     async clear() {
+      // What nodes have counted is of the last run.
+      await tellCircuits(system);
       for (const part of [tasks, sessions, secrets, fences]) part.clear();
       const tables = [
         'task',
@@ -102,13 +111,39 @@ export async function startSystem(): Promise<System> {
         'task_gate',
       ];
       for (const table of tables) await sql`DELETE FROM ${sql(table)}`;
-      // A fatal failure would open the circuit of its type for longer than a run takes.
-      await sql`INSERT INTO task_gate (namespace, type, circuit) SELECT namespace, name, 'FORCED_CLOSED' FROM task_type`;
     },
     async close() {
-      await Promise.all(nodes.map(({ database }) => database.close()));
+      await Promise.all([...nodes, onlooker].map(({ database }) => database.close()));
       await sql.end();
       await testDatabase.drop();
+    },
+  };
+  return system;
+}
+
+function startNode(url: string, node: string): Node {
+  const { database: real, idle } = watched(openDatabase({ url, connections: 4, applicationName: node }));
+  const database = holdable(real);
+  // Sessions and leases end when the test says so.
+  const options = { node, leaseMs: aDayMs, payloadBytesMax, historyDays: 1 };
+  return { database, idle, engine: assembleEngine({ database, log: pino({ level: 'silent' }) }, options) };
+}
+
+function watched(real: Database): { readonly database: Database; readonly idle: Node['idle'] } {
+  const underWay = new Set<Promise<unknown>>();
+  return {
+    database: {
+      ...real,
+      transaction(call) {
+        const going = real.transaction(call);
+        underWay.add(going);
+        const end = () => underWay.delete(going);
+        going.then(end, end);
+        return going;
+      },
+    },
+    async idle() {
+      while (underWay.size > 0) await Promise.allSettled(underWay);
     },
   };
 }
@@ -135,7 +170,7 @@ function register(): Register {
 export function reportOf(
   system: System,
   { task, lease, disguise }: LeaseRef,
-): { from: ReturnType<typeof workerAt>; fence: Fence } {
+): { from: ReturnType<typeof workerAt>; fence: Fence; type: string | undefined } {
   const given = system.fences.get(task)?.[lease];
   const stranger = { taskId: parseTaskId(system.tasks.id(task)), attempt: 1, leaseId: parseLeaseId(randomUUID()) };
   const fence = given?.fence ?? stranger;
@@ -143,6 +178,7 @@ export function reportOf(
     disguise === 'other session' || given === undefined ? randomUUID() : system.sessions.id(given.session);
   return {
     from: workerAt(parseSessionId(session)),
+    type: given?.type,
     fence: {
       ...fence,
       ...(disguise === 'other attempt' ? { attempt: fence.attempt + 1 } : {}),

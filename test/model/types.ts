@@ -6,7 +6,15 @@ export interface ModelType {
   readonly hasTotal: boolean;
   /** How many may run at the same time. */
   readonly runningMax: number;
+  readonly breaker: {
+    /** 0 when only a fatal failure opens the circuit. */
+    readonly failureRatio: number;
+    readonly attemptsMin: number;
+    readonly probes: number;
+  };
 }
+
+const fatalOnly = { failureRatio: 0, attemptsMin: 1, probes: 1 };
 
 export const modelTypes: Readonly<Record<'plain', ModelType> & Record<string, ModelType | undefined>> = {
   plain: {
@@ -15,10 +23,25 @@ export const modelTypes: Readonly<Record<'plain', ModelType> & Record<string, Mo
     hasHeartbeat: false,
     hasTotal: false,
     runningMax: Number.POSITIVE_INFINITY,
+    breaker: fatalOnly,
   },
-  timed: { attemptsMax: 2, hasStart: true, hasHeartbeat: true, hasTotal: true, runningMax: Number.POSITIVE_INFINITY },
-  narrow: { attemptsMax: 3, hasStart: false, hasHeartbeat: false, hasTotal: false, runningMax: 2 },
+  timed: {
+    ...{ attemptsMax: 2, hasStart: true, hasHeartbeat: true, hasTotal: true },
+    ...{ runningMax: Number.POSITIVE_INFINITY, breaker: fatalOnly },
+  },
+  narrow: {
+    ...{ attemptsMax: 3, hasStart: false, hasHeartbeat: false, hasTotal: false },
+    ...{ runningMax: 2, breaker: fatalOnly },
+  },
+  guarded: {
+    ...{ attemptsMax: 5, hasStart: false, hasHeartbeat: false, hasTotal: false },
+    ...{ runningMax: Number.POSITIVE_INFINITY, breaker: { failureRatio: 0.5, attemptsMin: 3, probes: 2 } },
+  },
 };
+
+export function typeOf(type: string): ModelType {
+  return modelTypes[type] ?? modelTypes.plain;
+}
 
 /** In every type's retry policy: a failure with it is not tried again, though its kind would be. */
 export const finalCode = 'FORBIDDEN';

@@ -1,6 +1,8 @@
 import type postgres from 'postgres';
 import { deadlines } from './action.ts';
+import { openTimesOf } from './circuits.ts';
 import { line, type Model } from './model.ts';
+import { openMs, windowMs } from './system.ts';
 import { hasEnded } from './task-model.ts';
 
 /** All that can be said of the system, by the model's names: once from the model, once from the tables. */
@@ -11,6 +13,20 @@ export interface View {
   readonly keys: Readonly<Record<string, string>>;
   readonly line: readonly string[];
   readonly heldUp: readonly string[];
+  /** By type. */
+  readonly circuits: Readonly<Record<string, CircuitView>>;
+}
+
+export interface CircuitView {
+  readonly state: string;
+  readonly by: string | null;
+  /** Of an open one: for how many times the open time of its type. */
+  readonly openTimes: number | 'enough' | null;
+  readonly attempts: number;
+  readonly failures: number;
+  readonly probes: readonly string[];
+  readonly probesSucceeded: number;
+  readonly events: readonly string[];
 }
 
 export interface TaskView {
@@ -53,7 +69,17 @@ export function viewOfModel(model: Model): View {
   const sessions: Record<string, 'alive' | 'expired'> = {};
   for (const [name, { alive }] of model.sessions) sessions[name] = alive ? 'alive' : 'expired';
   const keys = Object.fromEntries([...model.keys].map(([key, { task }]) => [key, task]));
-  return { tasks, sessions, keys, line: line(model).map(({ name }) => name), heldUp: [...model.heldUp].toSorted() };
+  const circuits: Record<string, CircuitView> = {};
+  for (const [type, circuit] of model.circuits) {
+    const { state, by, attempts, failures, probes, probesSucceeded, events } = circuit;
+    circuits[type] = {
+      ...{ state, by, attempts, failures, probesSucceeded, events: [...events] },
+      openTimes: state === 'OPEN' ? (circuit.isDue ? 'enough' : openTimesOf(circuit)) : null,
+      probes: probes.map(({ task, attempt }) => probeText(task, attempt)).toSorted(),
+    };
+  }
+  const heldUp = [...model.heldUp].toSorted();
+  return { tasks, sessions, keys, line: line(model).map(({ name }) => name), heldUp, circuits };
 }
 
 interface Row {
@@ -73,6 +99,13 @@ interface Row {
   readonly events: readonly EventRow[];
 }
 
+interface CircuitRow extends Omit<CircuitView, 'probes' | 'events'> {
+  readonly type: string;
+  readonly isDue: boolean | null;
+  readonly probes: readonly { readonly taskId: string; readonly attempt: number }[];
+  readonly events: readonly string[] | null;
+}
+
 interface EventRow {
   readonly kind: string;
   readonly lease: string | null;
@@ -81,7 +114,7 @@ interface EventRow {
 }
 
 export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<View> {
-  const [rows, waiting, sessionRows, keyRows, gateRows] = await Promise.all([
+  const [rows, waiting, sessionRows, keyRows, gateRows, circuitRows] = await Promise.all([
     sql<Row[]>`
       SELECT id, state, attempt, attempts_max AS "attemptsMax", crashes, started_time IS NOT NULL AS accepted,
         paused_time IS NOT NULL AS paused, discarded_time IS NOT NULL AS discarded,
@@ -99,6 +132,19 @@ export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<V
     sql<{ id: string; alive: boolean }[]>`SELECT id, expire_time > now() AS alive FROM worker_session`,
     sql<{ key: string; id: string }[]>`SELECT key, task_id AS id FROM idempotency_key`,
     sql<{ type: string }[]>`SELECT type FROM task_gate WHERE paused_time IS NOT NULL`,
+    sql<CircuitRow[]>`
+      SELECT task_type.name AS type, COALESCE(circuit, 'CLOSED') AS state, circuit_by AS by,
+        probe_time <= now() AS "isDue",
+        (extract(epoch FROM probe_time - circuit_time) * 1000 / ${openMs})::float8 AS "openTimes",
+        COALESCE(counted.attempts, 0)::int AS attempts, COALESCE(counted.failures, 0)::int AS failures,
+        COALESCE(probes, '[]') AS probes, COALESCE(probes_succeeded, 0) AS "probesSucceeded",
+        (SELECT jsonb_agg(split_part(kind, '.', 2) || CASE WHEN (data->>'isForced')::boolean THEN ', forced' ELSE '' END
+          ORDER BY sequence) FROM system_event WHERE subject = task_type.name AND kind LIKE 'circuit.%') AS events
+      FROM task_type LEFT JOIN task_gate ON task_gate.type = task_type.name LEFT JOIN LATERAL (
+        SELECT sum((bucket->>'attempts')::int) AS attempts, sum((bucket->>'failures')::int) AS failures
+        FROM jsonb_array_elements(buckets) AS bucket
+        WHERE (bucket->>'atMs')::float8 > extract(epoch FROM now()) * 1000 - ${windowMs}
+      ) AS counted ON true`,
   ]);
   const tasks: Record<string, TaskView> = {};
   for (const row of rows) tasks[names.task(row.id)] = taskView(row, names);
@@ -106,7 +152,17 @@ export async function viewOfDatabase(sql: postgres.Sql, names: Names): Promise<V
   for (const { id, alive } of sessionRows) sessions[names.session(id)] = alive ? 'alive' : 'expired';
   const keys = Object.fromEntries(keyRows.map(({ key, id }) => [key, names.task(id)]));
   const heldUp = gateRows.map(({ type }) => type || 'every type').toSorted();
-  return { tasks, sessions, keys, line: waiting.map(({ id }) => names.task(id)), heldUp };
+  const circuits = Object.fromEntries(circuitRows.map((row) => [row.type, circuitView(row, names)]));
+  return { tasks, sessions, keys, line: waiting.map(({ id }) => names.task(id)), heldUp, circuits };
+}
+
+function circuitView({ type, isDue, openTimes, probes, events, ...row }: CircuitRow, names: Names): CircuitView {
+  return {
+    ...row,
+    openTimes: isDue === true ? 'enough' : openTimes,
+    probes: probes.map(({ taskId, attempt }) => probeText(names.task(taskId), attempt)).toSorted(),
+    events: events ?? [],
+  };
 }
 
 function taskView(row: Row, names: Names): TaskView {
@@ -134,6 +190,10 @@ const endsLeases = new Set(['succeeded', 'retry_scheduled', 'failed', 'released'
 
 function leaseText(session: string, settled: boolean): string {
   return settled ? `${session}, settled` : session;
+}
+
+function probeText(task: string, attempt: number): string {
+  return `${task} attempt ${attempt}`;
 }
 
 function dependencyText(on: string, policy: string, waits: boolean): string {
