@@ -84,6 +84,13 @@ export const limits = {
   ruleTemplateCharactersMax: 64 * 1024,
   /** What the expressions of one rule may cost with one event; some 10 ns each. */
   expressionUnitsMax: 5_000_000,
+  /** What a node has reserved of a queue and not used is anybody's after this time; the node itself uses it for less long. */
+  queueReservationMs: 2_000,
+  queueReservationUseMs: 1_000,
+  /** Who found a queue full is asked to wait this long. */
+  queueFullRetryMs: 1_000,
+  /** How often a submission asks for another place when the one that it had is gone before it was written. */
+  queuePlacesMax: 5,
   /** Tasks of a type that its status counts. */
   statusCountMax: 10_000,
 

@@ -13,7 +13,7 @@ import { createFireEvent, type FireEvent } from './fire-event.ts';
 import { createGates, type Gates } from './gates.ts';
 import { createPolicyRecord, type PolicyRecord } from './policy-record.ts';
 import { createProgressReports, type ProgressReports } from './progress.ts';
-import { createQueueLimits } from './queue-limits.ts';
+import { createQueueLimits, type QueueLimits } from './queue-limits.ts';
 import { createQueueStarts } from './queue-starts.ts';
 import { createReports, type Reports } from './report.ts';
 import { createSessions, type Sessions } from './sessions.ts';
@@ -40,6 +40,7 @@ export interface Engine {
   /** What happens here, for those who would rather not poll. */
   readonly wake: Wake;
   readonly types: TaskTypes;
+  readonly queueLimits: QueueLimits;
   readonly gates: Gates;
   readonly circuits: Circuits;
   readonly submit: Submit;
@@ -72,14 +73,14 @@ interface EngineDeps {
 
 export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
   const parts = assembleEngine(deps, options);
-  const { accepts, progress, dependents } = parts;
+  const { accepts, progress, dependents, queueLimits } = parts;
   const ticker = startTicker({ ...deps, ...parts, ...options });
   return {
     ...parts,
     look: ticker.look,
     async stop() {
       await ticker.stop();
-      await Promise.all([accepts.stop(), progress.stop(), dependents.stop()]);
+      await Promise.all([accepts.stop(), progress.stop(), dependents.stop(), queueLimits.stop()]);
     },
   };
 }
@@ -91,7 +92,7 @@ export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<E
   const wake = createWake();
   const tally = createTally();
   const types = createTaskTypes({ database, wake });
-  const queueLimits = createQueueLimits({ database });
+  const queueLimits = createQueueLimits({ database, log });
   const delivery = createDelivery();
   const accepts = createAccepts({ database, wake, log });
   const progress = createProgressReports({ database, wake, log });
@@ -118,6 +119,7 @@ export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<E
   return {
     wake,
     types,
+    queueLimits,
     gates: createGates({ database, wake, log }),
     circuits,
     submit,

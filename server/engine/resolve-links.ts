@@ -2,6 +2,7 @@ import { type Dependency, dependencyField, dependencyOutcome } from '../domain/d
 import { DstcError, fieldInvalid } from '../domain/errors.ts';
 import type { LockedDependency } from '../store/insert-dependencies.ts';
 import type { KeyedTask, NewTask } from '../store/insert-tasks.ts';
+import { type PlacedTask, queueFull } from './queue-limits.ts';
 import { idempotencyConflict, isSameRequest } from './submit.ts';
 
 /** What the submitter may do with the tasks of a type. */
@@ -12,7 +13,7 @@ export interface SubmitterRights {
 
 /** A request whose type has taken it, or the reason why there will be no task. */
 export interface LinkedRequest {
-  readonly task: NewTask | DstcError;
+  readonly task: PlacedTask | DstcError;
   readonly dependencies: readonly Dependency[];
 }
 
@@ -39,7 +40,7 @@ export type Fate =
   | { readonly kind: 'existed'; readonly id: string }
   /** An earlier request with its idempotency key is about to make its task. */
   | { readonly kind: 'repeated'; readonly first: Node }
-  | { readonly kind: 'new'; readonly task: NewTask; readonly links: readonly Link[] };
+  | { readonly kind: 'new'; readonly task: PlacedTask; readonly links: readonly Link[] };
 
 /** A dependency that has been found. */
 export interface Link {
@@ -58,6 +59,8 @@ export type Target =
 export interface Known {
   readonly keys: ReadonlyMap<string, KeyedTask>;
   readonly tasks: ReadonlyMap<string, LockedDependency>;
+  /** Reservations of places that are there, and stay until the commit. */
+  readonly reservations: ReadonlySet<string>;
 }
 
 /** Somebody else has taken an idempotency key, or a task was deleted, since it was looked at: look again. */
@@ -92,7 +95,10 @@ export function decideFates(nodes: readonly Node[], known: Known): Map<Node, Fat
     return fate?.kind === 'refused' ? fate : { kind: 'repeated', first };
   }
 
-  function linked(node: Node, task: NewTask): Fate {
+  function linked(node: Node, task: PlacedTask): Fate {
+    if (task.place !== undefined && !known.reservations.has(task.place.reservationId)) {
+      return { kind: 'refused', error: queueFull(task.type, task.place.queueMax) };
+    }
     const links: Link[] = [];
     const positions = new Map<LockedDependency | Node, number>();
     for (const [position, dependency] of node.request.dependencies.entries()) {

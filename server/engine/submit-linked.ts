@@ -2,7 +2,7 @@ import { DstcError } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import { inOrder } from '../domain/request-graph.ts';
 import { createGroupCommit } from './group-commit.ts';
-import type { Admissions } from './queue-limits.ts';
+import type { Place } from './queue-limits.ts';
 import { referencesOf, withoutBadLinks } from './request-links.ts';
 import type { LinkedCall, LinkedRequest, SubmitterRights } from './resolve-links.ts';
 import { prepareTask, type Submission, type SubmitDeps, type Submitted } from './submit.ts';
@@ -36,25 +36,29 @@ export function createSubmitLinked(deps: SubmitDeps): SubmitLinked {
 
   return async (submissions, rights) => {
     const checked = withoutBadLinks(submissions);
-    const admissions = deps.queueLimits.begin();
+    const requests = await Promise.all(checked.map((submission) => linkedRequest(deps, submission)));
     try {
-      const requests = await Promise.all(checked.map((submission) => linkedRequest(deps, submission, admissions)));
-      return await commits.add({ requests, order: inOrder(checked.map(referencesOf)), rights });
-    } finally {
-      // Places of requests that made no task are free with the next count.
-      admissions.end(true);
+      const results = await commits.add({ requests, order: inOrder(checked.map(referencesOf)), rights });
+      results.forEach((result, position) => {
+        const isInserted = !(result instanceof DstcError) && result.kind === 'inserted';
+        endPlace(requests[position], isInserted ? 'taken' : 'free');
+      });
+      return results;
+    } catch (error) {
+      for (const request of requests) endPlace(request, 'unknown');
+      throw error;
     }
   };
 }
 
-async function linkedRequest(
-  deps: SubmitDeps,
-  submission: Submission | DstcError,
-  admissions: Admissions,
-): Promise<LinkedRequest> {
+function endPlace(request: LinkedRequest | undefined, use: Parameters<Place['end']>[0]): void {
+  if (request !== undefined && !(request.task instanceof DstcError)) request.task.place?.end(use);
+}
+
+async function linkedRequest(deps: SubmitDeps, submission: Submission | DstcError): Promise<LinkedRequest> {
   if (submission instanceof DstcError) return { task: submission, dependencies: [] };
   try {
-    return { task: await prepareTask(deps, submission, admissions), dependencies: submission.dependencies };
+    return { task: await prepareTask(deps, submission), dependencies: submission.dependencies };
   } catch (error) {
     if (!(error instanceof DstcError)) throw error;
     return { task: error, dependencies: [] };

@@ -12,7 +12,7 @@ import type { TaskTypeRow } from '../store/task-types.ts';
 import { checkInput } from './check-input.ts';
 import { createGroupCommit } from './group-commit.ts';
 import { limitKeyOf } from './limit-key.ts';
-import type { Admissions, QueueLimits } from './queue-limits.ts';
+import { type PlacedTask, type QueueLimits, queueFull } from './queue-limits.ts';
 import type { TaskTypes } from './task-types.ts';
 import type { Wake } from './wake.ts';
 
@@ -67,10 +67,12 @@ export type Submit = (submission: Submission) => Promise<Submitted>;
 /** What the statement answers for one task. */
 type Written =
   | { readonly kind: 'inserted'; readonly inserted: InsertedTask }
-  | { readonly kind: 'existed'; readonly id: string; readonly requestHash: Uint8Array };
+  | { readonly kind: 'existed'; readonly id: string; readonly requestHash: Uint8Array }
+  /** Its place was somebody else's before it was written. */
+  | { readonly kind: 'too late' };
 
 export function createSubmit(deps: SubmitDeps): Submit {
-  const commits = createGroupCommit<NewTask, Written>({
+  const commits = createGroupCommit<PlacedTask, Written>({
     flush: (tasks) => writeTasks(deps, tasks),
     itemsMax: limits.groupCommitItemsMax,
     bytesMax: limits.groupCommitBytesMax,
@@ -79,32 +81,43 @@ export function createSubmit(deps: SubmitDeps): Submit {
     queueMax: limits.groupCommitQueueMax,
   });
 
-  return async (submission) => {
-    const admissions = deps.queueLimits.begin();
-    let isInserted = false;
+  async function write(task: PlacedTask): Promise<Written> {
     try {
-      const task = await prepareTask(deps, submission, admissions);
       const written = await commits.add(task);
-      isInserted = written.kind === 'inserted';
-      if (written.kind === 'inserted') return { kind: 'inserted', task, inserted: written.inserted, state: 'PENDING' };
-      if (isSameRequest(task, written.requestHash)) return { kind: 'existed', id: written.id };
-      throw idempotencyConflict(task);
-    } finally {
-      admissions.end(isInserted);
+      task.place?.end(written.kind === 'inserted' ? 'taken' : 'free');
+      return written;
+    } catch (error) {
+      task.place?.end('unknown');
+      throw error;
+    }
+  }
+
+  return async (submission) => {
+    for (let tries = 1; ; tries += 1) {
+      const task = await prepareTask(deps, submission);
+      const written = await write(task);
+      switch (written.kind) {
+        case 'inserted':
+          return { kind: 'inserted', task, inserted: written.inserted, state: 'PENDING' };
+        case 'existed':
+          if (isSameRequest(task, written.requestHash)) return { kind: 'existed', id: written.id };
+          throw idempotencyConflict(task);
+        case 'too late':
+          if (tries === limits.queuePlacesMax) throw queueFull(task.type, task.place?.queueMax ?? 0);
+      }
     }
   };
 }
 
 /** A submission with what its type lends it; throws when the type does not take it, or no more of them for now. */
 export async function prepareTask(
-  deps: Pick<SubmitDeps, 'types' | 'payloadBytesMax'>,
+  deps: Pick<SubmitDeps, 'types' | 'queueLimits' | 'payloadBytesMax'>,
   submission: Submission,
-  admissions: Admissions,
-): Promise<NewTask> {
+): Promise<PlacedTask> {
   const { row } = await checkInput(deps, submission.namespace, submission.type, submission.input);
   const task = newTask(submission, row);
-  await admissions.admit(task, row.limits?.queueMax);
-  return task;
+  const place = await deps.queueLimits.admit(task, row.limits?.queueMax);
+  return place === undefined ? task : { ...task, place };
 }
 
 export function isSameRequest(task: NewTask, requestHash: Uint8Array): boolean {
@@ -119,7 +132,7 @@ export function idempotencyConflict(task: NewTask): DstcError {
   );
 }
 
-function newTask(submission: Submission, type: TaskTypeRow): NewTask {
+function newTask(submission: Submission, type: TaskTypeRow): Omit<NewTask, 'place'> {
   const retry = submission.retryPolicy ?? type.retryPolicy;
   return {
     namespace: submission.namespace,
@@ -159,9 +172,10 @@ function requestHash(submission: Submission, { inputIdentity, isWhole }: Idempot
     .digest();
 }
 
-async function writeTasks(deps: SubmitDeps, tasks: readonly NewTask[]): Promise<readonly Written[]> {
+async function writeTasks(deps: SubmitDeps, tasks: readonly PlacedTask[]): Promise<readonly Written[]> {
   const written = new Map<number, Written>();
-  const inserted = await deps.database.run((sql) => insertTasks(sql, tasks));
+  const usedUpIds = deps.queueLimits.usedUpBy(tasks);
+  const inserted = await deps.database.run((sql) => insertTasks(sql, tasks, usedUpIds));
   for (const row of inserted) written.set(row.index, { kind: 'inserted', inserted: row });
   announceInserted(deps.wake, tasks, inserted);
   if (written.size < tasks.length) await findExisting(deps, tasks, written);
@@ -184,15 +198,26 @@ export function announceInserted(wake: Wake, tasks: readonly NewTask[], inserted
 }
 
 /** Looks up what the idempotency keys that were taken had made. */
-async function findExisting(deps: SubmitDeps, tasks: readonly NewTask[], written: Map<number, Written>): Promise<void> {
+async function findExisting(
+  deps: SubmitDeps,
+  tasks: readonly PlacedTask[],
+  written: Map<number, Written>,
+): Promise<void> {
   const missing = tasks.flatMap((task, index) => (written.has(index) ? [] : [{ task, index }]));
-  const keys = missing.map(({ task }) => ({ namespace: task.namespace, key: task.idempotencyKey ?? '' }));
-  const rows = await deps.database.run((sql) => selectIdempotencyKeys(sql, keys));
+  const keys = missing.flatMap(({ task: { namespace, idempotencyKey: key } }) =>
+    key === null ? [] : [{ namespace, key }],
+  );
+  const rows = keys.length === 0 ? [] : await deps.database.run((sql) => selectIdempotencyKeys(sql, keys));
   const byKey = new Map(rows.map((row) => [`${row.namespace}/${row.key}`, row]));
   for (const { task, index } of missing) {
-    const row = byKey.get(`${task.namespace}/${task.idempotencyKey}`);
+    const row = task.idempotencyKey === null ? undefined : byKey.get(`${task.namespace}/${task.idempotencyKey}`);
     if (row !== undefined) {
       written.set(index, { kind: 'existed', id: row.taskId, requestHash: row.requestHash });
+      continue;
+    }
+    if (task.place !== undefined) {
+      task.place.lose();
+      written.set(index, { kind: 'too late' });
       continue;
     }
     // Gone between the two statements: its task outlived its retention just now, so the key is free again.

@@ -6,6 +6,7 @@ import type { Database } from '../store/database.ts';
 import { type Deletion, deleteFinishedTaskType } from '../store/delete-task-type.ts';
 import { insertSystemEvents } from '../store/insert-system-events.ts';
 import { writeLimitedType } from '../store/limited-types.ts';
+import { lockQueueRoom, revokePlaces } from '../store/queue-reservations.ts';
 import {
   lockTaskType,
   type NewTaskType,
@@ -94,7 +95,11 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
         : await deps.database.transaction(async (sql, orm) => {
             const written = await upsertTaskType(orm, { ...value, etag: randomUUID() }, expectedEtag);
             if (written === undefined) return undefined;
-            await writeLimitedType(sql, { ...value, type: value.name }, value.limits);
+            const type = { namespace: value.namespace, type: value.name };
+            await writeLimitedType(sql, type, value.limits);
+            // From now on nobody reserves places under the limit of before.
+            await lockQueueRoom(sql, type);
+            await revokePlaces(sql, type, value.limits?.queueMax ?? null);
             const { namespace, name: subject, etag } = written;
             await insertSystemEvents(sql, [{ kind: 'task_type.applied', namespace, subject, actor, data: { etag } }]);
             return written;

@@ -5,6 +5,7 @@ import type { Database } from '../store/database.ts';
 import { removeTasklessTypes } from '../store/delete-task-type.ts';
 import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
 import { deleteFullKeyBuckets } from '../store/limited-types.ts';
+import { deleteExpiredReservations } from '../store/queue-reservations.ts';
 import { deleteOldSystemEvents, deleteOutlivedTasks } from '../store/retention.ts';
 import { analyzeOutgrownTables } from '../store/statistics.ts';
 import { selectTick } from '../store/tick.ts';
@@ -126,6 +127,7 @@ async function sweepDeadlines(deps: TickerDeps, options: { readonly heartbeats: 
 
 async function deleteOutlived({ database, log }: TickerDeps): Promise<void> {
   while ((await database.run((sql) => deleteFullKeyBuckets(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
+  while ((await database.run((sql) => deleteExpiredReservations(sql, limits.sweepBatchMax))) === limits.sweepBatchMax);
   while (
     (await database.transaction((sql) => deleteOutlivedTasks(sql, limits.sweepBatchMax))) === limits.sweepBatchMax
   );

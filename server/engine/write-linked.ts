@@ -15,8 +15,10 @@ import {
   selectIdempotencyKeys,
 } from '../store/insert-tasks.ts';
 import { lockTasksOfAnyNamespace } from '../store/lock-tasks.ts';
+import { holdReservations } from '../store/queue-reservations.ts';
 import { type Applied, announceMoves, applyMoves } from './apply-moves.ts';
 import { failDependency } from './dependents.ts';
+import type { PlacedTask, QueueLimits } from './queue-limits.ts';
 import {
   decideFates,
   type Fate,
@@ -40,7 +42,7 @@ export async function writeLinkedCalls(
   const inOrder = placed.flatMap(({ call, nodes }) => call.order.flatMap((position) => nodes[position] ?? []));
   for (let tries = 1; ; tries += 1) {
     try {
-      const written = await deps.database.transaction((sql) => write(sql, inOrder));
+      const written = await deps.database.transaction((sql) => write(sql, deps.queueLimits, inOrder));
       announceInserted(deps.wake, written.tasks, written.inserted);
       announceMoves(deps.wake, written.cancelled);
       const resultOf = resultsOf(written);
@@ -70,9 +72,10 @@ interface Written {
  * Each node comes after those that it refers to: ids follow dependencies, and the order in which tasks are locked is the
  * order of ids. What new tasks depend on stays locked until they are there, so that no end of it goes unheard.
  */
-async function write(sql: Sql, nodes: readonly Node[]): Promise<Written> {
+async function write(sql: Sql, queueLimits: QueueLimits, nodes: readonly Node[]): Promise<Written> {
+  const reservations = await holdPlaces(sql, nodes);
   const keys = await selectKeys(sql, nodes);
-  const fates = decideFates(nodes, { keys, tasks: await lockTargets(sql, nodes, keys) });
+  const fates = decideFates(nodes, { keys, tasks: await lockTargets(sql, nodes, keys), reservations });
   const fresh = nodes.flatMap((node) => {
     const fate = fates.get(node);
     return fate?.kind === 'new' ? [{ node, ...fate }] : [];
@@ -81,7 +84,7 @@ async function write(sql: Sql, nodes: readonly Node[]): Promise<Written> {
   const tasks = fresh.map(({ task, links }) => withDependencies(task, links));
   if (tasks.length === 0) return { fates, tasks, inserted: [], places, cancelled: [] };
 
-  const inserted = await insertTasks(sql, tasks);
+  const inserted = await insertTasks(sql, tasks, queueLimits.usedUpBy(tasks));
   if (inserted.length < tasks.length) throw new Overtaken();
   const ids = new Map(inserted.map(({ index, id }) => [fresh[index]?.node, id]));
   const idOf = (node: Node) => ids.get(node) ?? '';
@@ -92,6 +95,17 @@ async function write(sql: Sql, nodes: readonly Node[]): Promise<Written> {
   await insertDependencies(sql, rows);
   const failures = new Map(fresh.flatMap(({ node, links }) => failureAmong(links).map((task) => [idOf(node), task])));
   return { fates, tasks, inserted, places, cancelled: await cancelFailed(sql, failures) };
+}
+
+/** Has the places of new tasks stay theirs until the commit; answers with the reservations that are still there. */
+async function holdPlaces(sql: Sql, nodes: readonly Node[]): Promise<Set<string>> {
+  const places = nodes.flatMap(({ request: { task } }) =>
+    'input' in task && task.place !== undefined ? [task.place] : [],
+  );
+  const ids = new Set(places.map(({ reservationId }) => reservationId));
+  const held = new Set(ids.size === 0 ? [] : await holdReservations(sql, [...ids]));
+  for (const place of places) if (!held.has(place.reservationId)) place.lose();
+  return held;
 }
 
 async function selectKeys(sql: Sql, nodes: readonly Node[]): Promise<Map<string, KeyedTask>> {
@@ -125,7 +139,7 @@ async function lockTargets(
   return new Map(locked.map((task) => [placeOf(task), task]));
 }
 
-function withDependencies(task: NewTask, links: readonly Link[]): NewTask {
+function withDependencies(task: PlacedTask, links: readonly Link[]): PlacedTask {
   if (links.length === 0) return task;
   return { ...task, dependencies: { count: links.length, blocked: links.some(({ outcome }) => outcome !== 'met') } };
 }

@@ -68,6 +68,8 @@ export function removeTasklessTypes(sql: Sql): Promise<TaskTypeName[]> {
     ), unlimited AS (
       DELETE FROM limited_type USING removed
       WHERE limited_type.namespace = removed.namespace AND limited_type.type = removed.name
+    ), roomless AS (
+      DELETE FROM queue_room USING removed WHERE queue_room.namespace = removed.namespace AND queue_room.type = removed.name
     )
     SELECT namespace, name FROM removed`;
 }

@@ -32,6 +32,8 @@ export interface NewTask {
   readonly creator: string;
   /** The `traceparent` of its submission; null without one. */
   readonly traceParent: string | null;
+  /** Where it may wait; absent for a task of a type whose queue has no limit. */
+  readonly place?: { readonly reservationId: string } | undefined;
   /** Absent for a task that depends on nothing. */
   readonly dependencies?: {
     readonly count: number;
@@ -51,13 +53,28 @@ export interface InsertedTask {
 }
 
 /**
- * Inserts tasks with their first event, apart from those whose idempotency key exists: those are missing from the
- * answer. Keys are taken in one order, so that two batches with the same keys wait for each other instead of locking
- * each other out. Ids follow the order of the list.
+ * Inserts tasks with their first event, apart from those whose idempotency key exists, and those whose reservation of a
+ * place is gone: those are missing from the answer. Keys are taken in one order, so that two batches with the same keys
+ * wait for each other instead of locking each other out. Ids follow the order of the list.
+ *
+ * Reservations are held as `holdReservations` does, by primary key, and those that the tasks use up are deleted, so that
+ * their places are never counted beside the tasks. A list without such tasks is another statement, which knows nothing of it.
  */
-export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<InsertedTask[]> {
+export async function insertTasks(
+  sql: Sql,
+  tasks: readonly NewTask[],
+  usedUpIds: readonly string[] = [],
+): Promise<InsertedTask[]> {
+  const placed = tasks.flatMap(({ place }) => (place === undefined ? [] : [place.reservationId]));
+  const held = () => sql`
+    held AS MATERIALIZED (
+      SELECT id FROM queue_reservation WHERE id = ANY(${[...new Set(placed)]}::uuid[]) ORDER BY id FOR KEY SHARE
+    ), used_up AS (
+      DELETE FROM queue_reservation USING held
+      WHERE queue_reservation.id = held.id AND held.id = ANY(${usedUpIds}::uuid[])
+    ),`;
   const rows = await sql<{ index: number; id: string; create_ms: number; available_ms: number; due_in_ms: number }[]>`
-    WITH item AS MATERIALIZED (
+    WITH ${placed.length === 0 ? sql`` : held()} item AS MATERIALIZED (
       SELECT i.*, dstc_uuid7(now() + i.ord * interval '1 microsecond') AS id,
         COALESCE(i.available_time, now()) + i.delay_ms * interval '1 millisecond' AS due
       FROM unnest(
@@ -91,10 +108,12 @@ export async function insertTasks(sql: Sql, tasks: readonly NewTask[]): Promise<
           arrayTypeIds.boolean,
         )}::boolean[],
         ${tasks.map((t) => t.traceParent)}::text[]
+        ${placed.length === 0 ? sql`` : sql`, ${tasks.map((t) => t.place?.reservationId ?? null)}::uuid[]`}
       ) WITH ORDINALITY AS i(
         namespace, type, priority, attempts_max, available_time, delay_ms, start_ms, run_ms, total_ms,
         delivery_ms, heartbeat_ms, retry_policy, labels, input, input_content_type, idempotency_key, request_hash, creator,
-        limit_key, dependency_count, blocked, trace_parent, ord)
+        limit_key, dependency_count, blocked, trace_parent, ${placed.length === 0 ? sql`` : sql`reservation_id,`} ord)
+      ${placed.length === 0 ? sql`` : sql`WHERE reservation_id IS NULL OR reservation_id IN (SELECT held.id FROM held)`}
     ), keyed AS (
       INSERT INTO idempotency_key (namespace, key, task_id, request_hash)
       SELECT namespace, idempotency_key, id, request_hash FROM item

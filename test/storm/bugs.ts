@@ -71,10 +71,10 @@ const bugs = {
   'early-acknowledgement': [
     {
       file: 'engine/submit.ts',
-      before: 'const inserted = await deps.database.run((sql) => insertTasks(sql, tasks));',
+      before: 'const inserted = await deps.database.run((sql) => insertTasks(sql, tasks, usedUpIds));',
       after: `const inserted = await new Promise<InsertedTask[]>((resolve, reject) => {
       deps.database.transaction(async (sql) => {
-        resolve(await insertTasks(sql, tasks));
+        resolve(await insertTasks(sql, tasks, usedUpIds));
         await new Promise((done) => setTimeout(done, 50));
       }).catch(reject);
     });`,
