@@ -113,7 +113,8 @@ export async function writeReservation(
  */
 export async function holdReservations(sql: Sql, ids: readonly string[]): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
-    SELECT id FROM queue_reservation WHERE id = ANY(${ids}::uuid[]) ORDER BY id FOR KEY SHARE`;
+    SELECT id FROM unnest((SELECT ${ids}::uuid[])) AS wanted(id) JOIN queue_reservation USING (id)
+    ORDER BY id FOR KEY SHARE OF queue_reservation`;
   return rows.map(({ id }) => id);
 }
 

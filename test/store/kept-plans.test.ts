@@ -5,6 +5,14 @@ import { type Database, openDatabase } from '../../server/store/database.ts';
 import { insertTasks } from '../../server/store/insert-tasks.ts';
 import { leasePendingTasks, lockDueTasks } from '../../server/store/lease-tasks.ts';
 import { lockCurrentLeases } from '../../server/store/lock-tasks.ts';
+import {
+  countQueue,
+  holdReservations,
+  lockQueueRoom,
+  selectQueueRoom,
+  takeBackExpiredPlaces,
+  writeReservation,
+} from '../../server/store/queue-reservations.ts';
 import { acceptCurrentLeases, storeCurrentProgress, succeedCurrentLeases } from '../../server/store/report-tasks.ts';
 import { renewSessionsOfNode } from '../../server/store/sessions.ts';
 import { analyzeOutgrownTables } from '../../server/store/statistics.ts';
@@ -19,6 +27,8 @@ const trialPlans = 5;
 const statements = 9;
 /** Of a claim: it locks, walks, leases, spends tokens of the type and of keys; two have leases of before the limit count. */
 const statementsOfLimits = 7;
+/** Of a submission by a place, and of reserving it. */
+const statementsOfQueues = 7;
 const type = newTask.type;
 
 test.each([1, 3, 50])('plans no statement on the way of a task anew, with %i at a time', async (tasks) => {
@@ -49,6 +59,39 @@ test.each([1, 50])('plans no claim of a type with limits anew, with %i at a time
     expect(await plannedAnew(rig.database, statementsOfLimits)).toEqual([]);
   } finally {
     await rig.stop();
+  }
+});
+
+test.each([1, 50])('plans nothing that limits the length of a queue anew, with %i at a time', async (tasks) => {
+  const testDatabase = await createTestDatabase();
+  const database = openDatabase({ url: testDatabase.url, connections: 1, applicationName: 'kept-plans' });
+  const name = { namespace: 'default', type };
+  try {
+    for (let turn = 0; turn < 3 * trialPlans; turn += 1) {
+      const ids = [randomUUID(), randomUUID()];
+      for (const id of ids) {
+        await database.transaction(async (sql) => {
+          await lockQueueRoom(sql, name);
+          await selectQueueRoom(sql, name);
+          await takeBackExpiredPlaces(sql, name);
+          await countQueue(sql, name, { countMax: 1_000_000, endedIds: [] });
+          const reservation = { id, places: 100, lifeMs: 60_000 };
+          await writeReservation(sql, name, { reservation, endedIds: [], free: 0, queueMax: 1_000_000, tookMs: 1 });
+        });
+      }
+      const placed = Array.from({ length: tasks }, (_, at) => ({
+        ...newTask,
+        place: { reservationId: ids[at % 2] ?? '' },
+      }));
+      await database.run(async (sql) => {
+        expect(await holdReservations(sql, ids)).toHaveLength(2);
+        expect(await insertTasks(sql, placed, ids.slice(0, 1))).toHaveLength(tasks);
+      });
+    }
+    expect(await plannedAnew(database, statementsOfQueues)).toEqual([]);
+  } finally {
+    await database.close();
+    await testDatabase.drop();
   }
 });
 
