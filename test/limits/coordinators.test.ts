@@ -184,6 +184,18 @@ test('lets in as many as may wait on two nodes together, and then nothing on eit
   for (const tasks of both) expect(await refusalOf(tasks.submitTask({ type }))).toMatchObject({ reason: 'QUEUE_FULL' });
 });
 
+test('gives back the places that a coordinator has reserved when it ends', async () => {
+  const type = await rig.type({ limits: { queueMax: 100 } });
+  const ending = await rig.coordinator.startNode();
+  const { tasks } = clientsOf(ending.grpcAddress, await rig.coordinator.token('operator'));
+  await tasks.submitTasks({ requests: Array.from({ length: 10 }, () => ({ type })) });
+  await tasks.submitTask({ type });
+  const reserved = async () => (await rig.sql`SELECT FROM queue_reservation WHERE type = ${type}`).length;
+  expect(await reserved()).toBeGreaterThan(0);
+  await ending.drain();
+  expect(await reserved()).toBe(0);
+});
+
 test('shows the key of a task', async () => {
   const type = await rig.type({ limits: { key: { source: { case: 'inputPointer', value: '/customer/id' } } } });
   const data = Buffer.from(JSON.stringify({ customer: { id: 42 } }));

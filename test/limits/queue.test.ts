@@ -264,9 +264,9 @@ test('what has expired of queues that nobody asks for is deleted in steps, but f
     SELECT gen_random_uuid(), 'default', ${type}, 1, now() FROM generate_series(1, 5)`;
   await rig.expire(type);
   const step = () => nodes[0].database.run((sql) => deleteExpiredReservations(sql, 3));
-  const steps = [await step(), await step(), await step()];
-  expect(steps[0]).toBe(3);
-  expect(steps.at(-1)).toBe(0);
+  expect(await step()).toBe(3);
+  while ((await step()) === 3);
+  expect(await rig.sql`SELECT FROM queue_reservation WHERE type = ${type}`).toHaveLength(1);
   hold.release();
   expect(await late).toBe('inserted');
 });
