@@ -173,7 +173,7 @@ function isServed({ served }: StormRecord, name: string): boolean {
 }
 
 /** All of it is published once more, which must be over before the storm is. */
-const lostEventsMax = 100_000;
+const lostEventsMax = 300_000;
 
 function isLong({ onStream }: StormRecord): boolean {
   return [...onStream.values()].some(({ first }) => first > lostEventsMax);
