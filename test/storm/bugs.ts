@@ -222,7 +222,7 @@ export const bugNames = Object.keys(bugs) as BugName[];
 export const faultsFor: { readonly [Name in BugName]?: readonly FaultKind[] } = {
   'early-acknowledgement': ['terminate backends', 'crash Postgres', 'kill a coordinator'],
   'policy-at-open': ['take the right to work away'],
-  'early-mark': ['kill NATS', 'cut NATS off'],
+  'early-mark': ['lose the store of NATS', 'leave NATS half open', 'block NATS', 'kill NATS', 'cut NATS off'],
   'no-refill': ['lose the store of NATS'],
   'no-deadline': ['block Postgres', 'leave Postgres half open'],
 };

@@ -83,7 +83,7 @@ const faults = {
       heal: () => target.restart(),
     })),
   [storeLoss]: ({ nats }, random, record) =>
-    strike(nats === undefined || isLong(record) ? [] : [nats], random, [500, 3_000], (target) => ({
+    strike(nats === undefined || !mayLoseStore(record) ? [] : [nats], random, [500, 3_000], (target) => ({
       begin: () => target.kill(),
       heal: () => target.restart('emptied'),
     })),
@@ -175,8 +175,10 @@ function isServed({ served }: StormRecord, name: string): boolean {
 /** All of it is published once more, which must be over before the storm is. */
 const lostEventsMax = 300_000;
 
-function isLong({ onStream }: StormRecord): boolean {
-  return [...onStream.values()].some(({ first }) => first > lostEventsMax);
+/** Once: what is published anew hides that something was missing before. */
+function mayLoseStore({ onStream, faults }: StormRecord): boolean {
+  const isLong = [...onStream.values()].some(({ first }) => first > lostEventsMax);
+  return !isLong && !faults.some(({ kind }) => kind === storeLoss);
 }
 
 const drainMsMax = 10_000;
