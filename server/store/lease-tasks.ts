@@ -67,12 +67,7 @@ export async function lockDueTasks(
       FOR UPDATE SKIP LOCKED
     ) AS claim ON true
     LEFT JOIN LATERAL (
-      SELECT found.* FROM (
-        SELECT task.priority FROM task
-        WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''
-          AND state = 'PENDING' AND paused_time IS NULL
-        ORDER BY task.priority DESC LIMIT 1
-      ) AS highest
+      SELECT found.* FROM (${highestPriority(sql, starts)}) AS highest
       JOIN generate_series(9, 0, -1) AS level(priority) ON level.priority <= highest.priority
       CROSS JOIN LATERAL (
         SELECT id, task.priority, extract(epoch FROM available_time)::float8 * 1000 AS available_ms, attempt FROM task
@@ -94,6 +89,15 @@ export async function lockDueTasks(
     else limited.push({ ...row, isOurs: row.isOurs === true });
   }
   return { due, limited };
+}
+
+/** The look for it would step over all that is dead in front of the queue, so that it is left out where that is much. */
+function highestPriority(sql: Sql, starts: readonly QueueStart[]) {
+  if (starts.length > 0) return sql`SELECT 9 AS priority`;
+  return sql`SELECT task.priority FROM task
+    WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''
+      AND state = 'PENDING' AND paused_time IS NULL
+    ORDER BY task.priority DESC LIMIT 1`;
 }
 
 /** Once for each priority, before its scan. */
