@@ -45,7 +45,8 @@ export async function takeBackExpiredPlaces(sql: Sql, { namespace, type }: TypeN
 
 /**
  * Counts the tasks of a type that wait, up to a number, and the places that are reserved but for reservations that
- * have ended, both as they are at one moment: of the tasks by index `task_pending` those that a claim may find, and by `task_held` those that are blocked or paused.
+ * have ended, both as they are at one moment: of the tasks by index `task_pending` those that a claim may find, and by
+ * `task_held` those that are blocked or paused. What waits is the same as in `queue-status.ts`.
  */
 export async function countQueue(
   sql: Sql,
