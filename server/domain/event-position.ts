@@ -12,6 +12,11 @@ export interface EventPosition {
 /** Events are shared out by their subject among readers that work side by side: each shard is in order. */
 export const eventShards = 8;
 
+/** By the last three bits of the id, as the indexes have it. */
+export function shardOf(subjectId: string): number {
+  return Number.parseInt(subjectId.slice(-1), 16) % eventShards;
+}
+
 const nil = '00000000-0000-0000-0000-000000000000';
 
 /** Before every event whose stream order is `order` or higher, and that did not happen long before `timeMs`. */

@@ -1,5 +1,5 @@
 import type { EventPosition } from '../domain/event-position.ts';
-import { eventShards } from '../domain/event-position.ts';
+import { eventShards, shardOf } from '../domain/event-position.ts';
 import type { EventKind } from '../domain/lifecycle.ts';
 import type { SystemEventData, SystemEventKind } from '../domain/system-event.ts';
 import type { TaskState } from '../domain/task-state.ts';
@@ -98,32 +98,47 @@ export async function selectEventPage(
       ? sql`false`
       : sql`NOT EXISTS (SELECT 1 FROM event_reader AS held WHERE held.reader = ${holder.reader}
           AND held.shard = wanted.shard AND held.epoch = wanted.epoch AND held.node = ${holder.node})`;
+  // What is asked of a shard is asked and told once, and not for each event.
   const rows = await rowsOfValues<PageRow>(sql`
-    SELECT wanted.shard, ${isLost}, ${horizonColumns(sql)}, ${eventColumns(sql)}
-    FROM unnest(
-      ${shards.map(({ shard }) => shard)}::int[], ${shards.map(({ after }) => after.order)}::text[]::xid8[],
-      ${shards.map(({ after }) => after.subjectId)}::uuid[], ${shards.map(({ after }) => after.sequence)}::int[],
-      ${shards.map(({ after }) => after.timeMs)}::float8[], ${shards.map(({ epoch = 0 }) => epoch)}::int[]
-    ) AS wanted(shard, stream_order, subject_id, sequence, time_ms, epoch)
+    WITH wanted AS MATERIALIZED (
+      SELECT wanted.*, ${isLost} AS is_lost, ${horizonColumns(sql)}
+      FROM unnest(
+        ${shards.map(({ shard }) => shard)}::int[], ${shards.map(({ after }) => after.order)}::text[]::xid8[],
+        ${shards.map(({ after }) => after.subjectId)}::uuid[], ${shards.map(({ after }) => after.sequence)}::int[],
+        ${shards.map(({ after }) => after.timeMs)}::float8[], ${shards.map(({ epoch = 0 }) => epoch)}::int[]
+      ) AS wanted(shard, stream_order, subject_id, sequence, time_ms, epoch)
+    )
+    SELECT ${eventColumns(sql)},
+      CASE WHEN coalesce(found.ordinality, 1) = 1
+        THEN json_build_object('shard', shard, 'isLost', is_lost, 'final', final, 'end', "end") END
+    FROM wanted
     LEFT JOIN LATERAL dstc_events_after(wanted.shard, wanted.stream_order, wanted.subject_id, wanted.sequence,
-      to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) AS found ON true`);
-  const [first] = rows;
-  if (first === undefined) throw new Error('events were read of no shard');
-  const lost = new Set<number>();
+      to_timestamp(wanted.time_ms / 1000) - ${timeSlack}::interval, ${eventsMax}::int) WITH ORDINALITY AS found ON true`);
   const byShard = new Map(shards.map(({ shard }): [number, StoredEvent[]] => [shard, []]));
-  for (const [shard, isLost, _final, _end, ...event] of rows) {
+  const lost = new Set<number>();
+  let horizon: EventPage['horizon'] | undefined;
+  for (const row of rows) {
+    const event = eventIn(row, 0);
+    if (event !== undefined) byShard.get(shardOf(event.position.subjectId))?.push(event);
+    const facts = row[eventWidth];
+    if (facts === null) continue;
+    const { shard, isLost, final, end } = facts;
     if (isLost) lost.add(shard);
-    if (isEvent(event)) byShard.get(shard)?.push(toStoredEvent(event));
+    horizon = { final, end };
   }
-  const [, , final, end] = first;
-  return {
-    shards: shards.map(({ shard }) => ({ shard, events: byShard.get(shard) ?? [] })),
-    lost,
-    horizon: { final, end },
-  };
+  if (horizon === undefined) throw new Error('events were read of no shard');
+  return { shards: shards.map(({ shard }) => ({ shard, events: byShard.get(shard) ?? [] })), lost, horizon };
 }
 
-type PageRow = readonly [shard: number, isLost: boolean, ...HorizonValues, ...(EventValues | NoEventValues)];
+/** What is the same for all events of a shard stands beside the first one, or alone where there is none. */
+type PageRow = readonly [...(EventValues | NoEventValues), facts: ShardFacts | null];
+
+interface ShardFacts {
+  readonly shard: number;
+  readonly isLost: boolean;
+  readonly final: string;
+  readonly end: string;
+}
 
 /** The events of such a page. */
 export async function selectEventsAfter(
@@ -145,7 +160,7 @@ export async function selectStreamEnd(sql: Sql): Promise<{ readonly order: strin
 export type HorizonValues = readonly [final: string, end: string];
 
 export function horizonColumns(sql: Sql) {
-  return sql`pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text`;
+  return sql`pg_snapshot_xmin(pg_current_snapshot())::text AS final, pg_snapshot_xmax(pg_current_snapshot())::text AS end`;
 }
 
 /** The values of `eventColumns`. */
@@ -174,28 +189,57 @@ export type EventValues = readonly [
 ];
 
 /** What stands for a shard that has no events. */
-export type NoEventValues = readonly [order: null, ...unknown[]];
+export type NoEventValues = Nulls<EventValues>;
+type Nulls<Values extends readonly unknown[]> = { readonly [Index in keyof Values]: null };
+
+/** How many columns those are. */
+const eventWidth = 21 satisfies EventValues['length'];
 
 /** Of rows of `dstc_events_after`, or that look like them, under the name `found`. */
 export function eventColumns(sql: Sql) {
-  return sql`found.stream_order, found.subject_id, found.sequence, extract(epoch FROM found.time)::float8 * 1000,
+  return sql`found.stream_order, found.subject_id, found.sequence, date_part('epoch', found.time) * 1000,
     found.namespace, found.actor, found.is_task, found.type, found.kind, found.state, found.attempt, found.lease_id,
     found.session_id, found.error, found.reason, found.retry_delay_ms, found.labels, found.trace_parent,
     found.id, found.subject, found.data`;
 }
 
-export function isEvent(values: EventValues | NoEventValues): values is EventValues {
-  return values[0] !== null;
+/** The event of a row that has `before` other columns in front of it; undefined where there is none. */
+export function eventIn(row: readonly unknown[], before: number): StoredEvent | undefined {
+  const values = (before === 0 ? row : row.slice(before)) as unknown as EventValues | NoEventValues;
+  return values[0] === null ? undefined : toStoredEvent(values as EventValues);
 }
 
-export function toStoredEvent(values: EventValues): StoredEvent {
-  const [order, subjectId, sequence, timeMs, namespace, actor, isTask, type, kind, state, attempt, ...more] = values;
-  const [leaseId, sessionId, error, reason, retryDelayMs, labels, traceParent, id, subject, data] = more;
-  const base: EventBase = { position: { order, subjectId, sequence, timeMs }, namespace, actor };
-  if (!isTask) return { ...base, of: 'system', id, kind: kind as SystemEventKind, subject, data };
+function toStoredEvent(values: EventValues): StoredEvent {
+  const [
+    order,
+    subjectId,
+    sequence,
+    timeMs,
+    namespace,
+    actor,
+    isTask,
+    type,
+    kind,
+    state,
+    attempt,
+    leaseId,
+    sessionId,
+    error,
+    reason,
+    retryDelayMs,
+    labels,
+    traceParent,
+    id,
+    subject,
+    data,
+  ] = values;
+  const position = { order, subjectId, sequence, timeMs };
+  if (!isTask) return { of: 'system', position, namespace, actor, id, kind: kind as SystemEventKind, subject, data };
   return {
-    ...base,
     of: 'task',
+    position,
+    namespace,
+    actor,
     type,
     kind: kind as EventKind,
     state,

@@ -4,13 +4,12 @@ import { rowsOfValues } from './rows-of-values.ts';
 import {
   type EventValues,
   eventColumns,
+  eventIn,
   type HorizonValues,
   horizonColumns,
-  isEvent,
   type NoEventValues,
   type StoredEvent,
   timeSlack,
-  toStoredEvent,
 } from './select-events.ts';
 
 /** Some events in the one order of all, and how far they reach. */
@@ -57,9 +56,11 @@ export async function selectStreamAfter(sql: Sql, after: EventPosition, shardEve
     ORDER BY found.stream_order, found.subject_id, found.sequence`);
   const events: StoredEvent[] = [];
   const counts = new Map<number, number>();
-  for (const [_final, _end, _nowMs, shard, sessionTypes, ...event] of rows) {
-    if (!isEvent(event)) continue;
-    events.push(withSessionTypes(toStoredEvent(event), sessionTypes));
+  for (const row of rows) {
+    const [, , , shard, sessionTypes] = row;
+    const event = eventIn(row, 5);
+    if (event === undefined) continue;
+    events.push(withSessionTypes(event, sessionTypes));
     const count = (counts.get(shard) ?? 0) + 1;
     counts.set(shard, count);
     if (count === shardEventsMax) return pageOf(after, rows[0], events, false);
@@ -93,7 +94,7 @@ export async function selectTaskStreamAfter(
       LIMIT ${of.eventsMax}::int
     ) AS found ON true
     ORDER BY found.stream_order, found.subject_id, found.sequence`);
-  const events = rows.flatMap(([_final, _end, _nowMs, ...event]) => (isEvent(event) ? toStoredEvent(event) : []));
+  const events = rows.flatMap((row) => eventIn(row, 3) ?? []);
   return pageOf(after, rows[0], events, events.length < of.eventsMax);
 }
 
