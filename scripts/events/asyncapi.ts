@@ -1,10 +1,10 @@
 import type { Command, Move } from '../../server/domain/lifecycle.ts';
-import { toEvent } from '../../server/doors/convert/event.ts';
-import { cloudEventMessage } from '../../server/events/cloud-event.ts';
+import { eventTypeOf } from '../../server/doors/convert/event.ts';
 import { dataSchemas, type Json, schemaRef } from './data-schema.ts';
 import { headersOf, headersSchema, structuredSchema } from './envelope-schema.ts';
 import type { EventType } from './event-types.ts';
 import { exampleEvents } from './examples.ts';
+import { publisherOf } from './published.ts';
 
 /** What the coordinator sends to NATS, as AsyncAPI 3 describes it; with the envelope as it is elsewhere. */
 export function asyncApi(types: readonly EventType[]): Json {
@@ -110,11 +110,11 @@ function words(command: Command): string {
 
 /** An event of each type, as it is published. */
 function examplesByType(): ReadonlyMap<string, Json> {
+  const published = publisherOf('dstc');
   return new Map(
-    exampleEvents().map((stored) => {
-      const event = toEvent(stored, 'dstc');
-      const { headers, body } = cloudEventMessage(event, 'binary');
-      return [event.type, { headers: Object.fromEntries(headers), payload: JSON.parse(Buffer.from(body).toString()) }];
+    exampleEvents().map((event) => {
+      const { headers, payload } = published(event);
+      return [eventTypeOf(event), { headers, payload }];
     }),
   );
 }

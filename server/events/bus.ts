@@ -3,8 +3,9 @@ export interface BusMessage {
   /** The same however often the event is published. */
   readonly id: string;
   readonly subject: string;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly data: Uint8Array;
+  /** `name: value` for each, in printable ASCII, with line ends between them. */
+  readonly headers: string;
+  readonly data: string | Uint8Array;
 }
 
 /** What carries events to the world. */

@@ -1,97 +1,105 @@
-import { type DescMessage, type JsonValue, type Message, toBinary, toJson } from '@bufbuild/protobuf';
-import { timestampDate } from '@bufbuild/protobuf/wkt';
-import { type Event, EventSchema } from '@dstc/contract/dstc/v1/event_pb';
+import type { JsonValue } from '@bufbuild/protobuf';
+import { eventIdOf, eventSourceOf, eventSubjectOf, eventTypeOf, taskTypeOf } from '../doors/convert/event.ts';
+import type { StoredEvent } from '../store/select-events.ts';
+import { eventDataBinary, eventDataJson } from './event-data.ts';
 
 /** The forms in which the bindings of CloudEvents carry an event. */
 export const cloudEventFormats = ['binary', 'protobuf', 'structured'] as const;
 export type CloudEventFormat = (typeof cloudEventFormats)[number];
 
-/** An event as headers and a body. */
-export interface CloudEventMessage {
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: Uint8Array;
+const dataTypes = { binary: 'application/json', protobuf: 'application/protobuf' } as const;
+const contentTypes = { ...dataTypes, structured: 'application/cloudevents+json; charset=utf-8' } as const;
+
+type Attributes = Readonly<Record<string, (event: StoredEvent, cell: string) => string>>;
+
+/** Attributes that all events of one kind have in common that are of one namespace and task type. */
+const commonAttributes = {
+  specversion: () => '1.0',
+  type: eventTypeOf,
+  source: (_, cell) => eventSourceOf(cell),
+  namespace: ({ namespace }) => namespace,
+  tasktype: (event) => taskTypeOf(event) ?? '',
+  sequencetype: () => 'Integer',
+} as const satisfies Attributes;
+
+const ownAttributes = {
+  id: eventIdOf,
+  subject: eventSubjectOf,
+  time: ({ position }) => timeOf(position.timeMs),
+  // The extension wants an order of strings.
+  sequence: ({ position }) => String(position.sequence).padStart(sequenceDigits, '0'),
+  actor: ({ actor }) => actor,
+  traceparent: (event) => (event.of === 'task' ? (event.traceParent ?? '') : ''),
+} as const satisfies Attributes;
+
+/** Of a 32-bit integer. */
+const sequenceDigits = 10;
+
+/** The last one is remembered: events of a transaction have one time, and stand side by side. */
+let lastTime = { ms: 0, text: new Date(0).toISOString() };
+
+function timeOf(ms: number): string {
+  if (ms !== lastTime.ms) lastTime = { ms, text: new Date(ms).toISOString() };
+  return lastTime.text;
 }
 
-const structuredType = 'application/cloudevents+json; charset=utf-8';
-const dataTypes = { binary: 'application/json', protobuf: 'application/protobuf' } as const;
+/** An event as the JSON format of CloudEvents has it; `cell` is the name of this installation. */
+export function structuredEvent(event: StoredEvent, cell: string): Readonly<Record<string, JsonValue>> {
+  const attributes: Record<string, string> = {};
+  for (const [name, read] of Object.entries({ ...commonAttributes, ...ownAttributes })) {
+    const value = read(event, cell);
+    if (value !== '') attributes[name] = value;
+  }
+  return { ...attributes, datacontenttype: dataTypes.binary, data: eventDataJson(event) };
+}
 
 /**
  * `binary`: attributes in `ce-` headers, the data as JSON; `protobuf`: the same with the data as the protobuf message that
  * its type names; `structured`: everything as one JSON object.
  */
-export function cloudEventMessage(event: Event, format: CloudEventFormat): CloudEventMessage {
+export interface CloudEventForm {
+  /** Lines that are the same for all events of a kind, namespace and task type; between them are line ends. */
+  readonly commonHeaders: (event: StoredEvent) => string;
+  /** Lines of this event alone, each after a line end. */
+  readonly ownHeaders: (event: StoredEvent) => string;
+  readonly body: (event: StoredEvent) => string | Uint8Array;
+}
+
+/** Events of one installation in one of the forms. A header is `name: value`, in printable ASCII. */
+export function cloudEventForm(format: CloudEventFormat, cell: string): CloudEventForm {
+  const contentType = `content-type: ${contentTypes[format]}`;
   if (format === 'structured') {
-    return { headers: [['content-type', structuredType]], body: encode(JSON.stringify(structuredEvent(event))) };
+    return {
+      commonHeaders: () => contentType,
+      ownHeaders: () => '',
+      body: (event) => JSON.stringify(structuredEvent(event, cell)),
+    };
   }
-  const headers: (readonly [string, string])[] = [['content-type', dataTypes[format]]];
-  eachAttribute(event, (name, value) => headers.push([headerOf[name], headerValue(value)]));
-  const { schema, message } = dataOf(event);
-  const body = format === 'protobuf' ? toBinary(schema, message) : encode(JSON.stringify(toJson(schema, message)));
-  return { headers, body };
+  const [commonHeaders, ownHeaders] = [headersOf(commonAttributes, cell), headersOf(ownAttributes, cell)];
+  return {
+    commonHeaders: (event) => contentType + commonHeaders(event),
+    ownHeaders,
+    body: format === 'protobuf' ? eventDataBinary : (event) => JSON.stringify(eventDataJson(event)),
+  };
 }
 
-/** An event as the JSON format of CloudEvents has it. */
-export function structuredEvent(event: Event): Readonly<Record<string, JsonValue>> {
-  const attributes: Record<string, string> = {};
-  eachAttribute(event, (name, value) => {
-    attributes[name] = value;
+/** Those that have a value, each after a line end. */
+function headersOf(attributes: Attributes, cell: string): (event: StoredEvent) => string {
+  const named = Object.entries(attributes).map(([name, read]) => {
+    return { start: `\r\nce-${name}: `, read, isPlain: plain.has(name) };
   });
-  return { ...attributes, datacontenttype: dataTypes.binary, data: dataJson(event) };
+  return (event) => {
+    let lines = '';
+    for (const { start, read, isPlain } of named) {
+      const value = read(event, cell);
+      if (value !== '') lines += start + (isPlain ? value : headerValue(value));
+    }
+    return lines;
+  };
 }
 
-/** The data of an event: the JSON form of its message. */
-function dataJson(event: Event): JsonValue {
-  const { schema, message } = dataOf(event);
-  return toJson(schema, message);
-}
-
-/** All attributes that have a value, apart from the content type, in the order in which people read them. */
-function eachAttribute(event: Event, take: (name: AttributeName, value: string) => void): void {
-  for (const name of attributeNames) {
-    const value = attributeOf[name](event);
-    if (value !== '') take(name, value);
-  }
-}
-
-const attributeOf = {
-  specversion: () => '1.0',
-  id: ({ id }) => id,
-  type: ({ type }) => type,
-  source: ({ source }) => source,
-  subject: ({ subject }) => subject,
-  time: ({ time }) => (time === undefined ? '' : timestampDate(time).toISOString()),
-  namespace: ({ namespace }) => namespace,
-  tasktype: ({ taskType }) => taskType,
-  // The extension wants an order of strings.
-  sequence: ({ sequence }) => String(sequence).padStart(sequenceDigits, '0'),
-  sequencetype: () => 'Integer',
-  actor: ({ actor }) => actor,
-  traceparent: ({ traceParent }) => traceParent,
-} as const satisfies Record<string, (event: Event) => string>;
-
-type AttributeName = keyof typeof attributeOf;
-const attributeNames = Object.keys(attributeOf) as readonly AttributeName[];
-
-const headerOf = Object.fromEntries(attributeNames.map((name) => [name, `ce-${name}`])) as Record<
-  AttributeName,
-  string
->;
-
-/** Of a 32-bit integer. */
-const sequenceDigits = 10;
-
-function dataOf(event: Event): { readonly schema: DescMessage; readonly message: Message } {
-  const { case: name, value } = event.data;
-  const schema = name === undefined ? undefined : dataSchemas.get(name);
-  if (schema === undefined || value === undefined) throw new Error(`event ${event.id} has no data`);
-  return { schema, message: value };
-}
-
-const dataSchemas = new Map(
-  EventSchema.fields.flatMap((field) =>
-    field.oneof?.localName === 'data' && field.message !== undefined ? [[field.localName, field.message] as const] : [],
-  ),
-);
+/** Printable ASCII whatever happened, so that nobody has to look. */
+const plain: ReadonlySet<string> = new Set<keyof typeof ownAttributes>(['id', 'time', 'sequence']);
 
 /** As the HTTP binding has it: headers are printable ASCII, and what is not is written as its UTF-8 bytes. */
 function headerValue(value: string): string {
@@ -99,10 +107,6 @@ function headerValue(value: string): string {
   return value
     .toWellFormed()
     .replace(/[^\x21\x23\x24\x26-\x7e]+/g, (part) =>
-      Array.from(encode(part), (byte) => `%${byte.toString(16).padStart(2, '0').toUpperCase()}`).join(''),
+      Array.from(Buffer.from(part), (byte) => `%${byte.toString(16).padStart(2, '0').toUpperCase()}`).join(''),
     );
-}
-
-function encode(text: string): Uint8Array {
-  return Buffer.from(text);
 }

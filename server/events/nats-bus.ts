@@ -123,19 +123,19 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
         if (underWay === 0) resolve(outcomes);
       }
       if (underWay === 0) resolve(outcomes);
-      for (const [index, message] of messages.entries()) {
-        target.publisher.publish(message, { isOnce: true }, (outcome) => {
-          if (outcome instanceof Error) return end(index, outcome);
-          if (isPlain(target, outcome)) {
-            accept(target, outcome);
-            return end(index, undefined);
-          }
-          settle(target, message, outcome).then(
-            () => end(index, undefined),
-            (error: Error) => end(index, error),
-          );
-        });
-      }
+      target.publisher.publish(messages, { isOnce: true }, (index, outcome) => {
+        if (outcome instanceof Error) return end(index, outcome);
+        if (isPlain(target, outcome)) {
+          accept(target, outcome);
+          return end(index, undefined);
+        }
+        const message = messages[index];
+        if (message === undefined) throw new Error(`message ${index} was acknowledged, and not sent`);
+        settle(target, message, outcome).then(
+          () => end(index, undefined),
+          (error: Error) => end(index, error),
+        );
+      });
     });
   }
 
@@ -149,7 +149,7 @@ export function connectNatsBus({ log }: { readonly log: Logger }, options: NatsB
     // That it was seen does not say that it is still there.
     if (await has(target, ack.seq, message.id)) return;
     const next = await new Promise<PublishAck | Error>((settled) => {
-      target.publisher.publish(message, { isOnce: false }, settled);
+      target.publisher.publish([message], { isOnce: false }, (_, outcome) => settled(outcome));
     });
     if (next instanceof Error) throw next;
     return settle(target, message, next);

@@ -1,5 +1,6 @@
-import { createInbox, type Msg, MsgHdrsImpl, type NatsConnection } from '@nats-io/transport-node';
+import { createInbox, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import { BusAwayError, type BusMessage } from './bus.ts';
+import { createNatsWire } from './nats-wire.ts';
 
 /** What JetStream says of a message that it has stored. */
 export interface PublishAck {
@@ -25,17 +26,20 @@ export class PublishRefusedError extends Error {
  * the client costs a timer and a promise more for each message, which is more than all the rest of sending it.
  */
 export interface NatsPublisher {
-  /** With `isOnce`, JetStream drops the message when it has seen the id within its window. */
-  readonly publish: (message: BusMessage, options: { readonly isOnce: boolean }, settled: Settled) => void;
+  /** See `NatsWire.add` for `isOnce`. */
+  readonly publish: (messages: readonly BusMessage[], options: { readonly isOnce: boolean }, settled: Settled) => void;
   /** Nobody will hear of what is under way. */
   readonly abandon: (why: string) => void;
   readonly close: () => void;
 }
 
-/** Told once of what became of a message. */
-export type Settled = (outcome: PublishAck | Error) => void;
+/** Told once of what became of each message. */
+export type Settled = (index: number, outcome: PublishAck | Error) => void;
 
-interface Pending {
+/** Messages that were sent together. */
+interface Wave {
+  /** The number of the first one. */
+  readonly first: number;
   readonly settled: Settled;
   readonly sentMs: number;
 }
@@ -45,17 +49,24 @@ const lookIntervalMs = 1_000;
 
 export function createNatsPublisher(connection: NatsConnection): NatsPublisher {
   const inbox = createInbox();
-  /** In the order in which they were sent. */
-  const pending = new Map<string, Pending>();
+  const wire = createNatsWire(connection);
+  /** By the numbers of the messages, in the order in which they were sent. */
+  const pending = new Map<number, Wave>();
   let count = 0;
+
+  function settle(number: number, wave: Wave, outcome: PublishAck | Error): void {
+    pending.delete(number);
+    wave.settled(number - wave.first, outcome);
+  }
 
   const subscription = connection.subscribe(`${inbox}.*`, {
     callback(error, message) {
-      const token = message.subject.slice(inbox.length + 1);
-      const waiting = pending.get(token);
-      if (waiting === undefined) return;
-      pending.delete(token);
-      waiting.settled(
+      const number = Number(message.subject.slice(inbox.length + 1));
+      const wave = pending.get(number);
+      if (wave === undefined) return;
+      settle(
+        number,
+        wave,
         error === null ? outcomeOf(message) : new BusAwayError('an acknowledgement could not be read', error),
       );
     },
@@ -63,33 +74,30 @@ export function createNatsPublisher(connection: NatsConnection): NatsPublisher {
 
   const timer = setInterval(() => {
     const nowMs = performance.now();
-    for (const [token, { sentMs, settled }] of pending) {
-      if (nowMs - sentMs < ackMsMax) break;
-      pending.delete(token);
-      settled(new BusAwayError(`NATS has not acknowledged an event in ${ackMsMax} ms`));
+    for (const [number, wave] of pending) {
+      if (nowMs - wave.sentMs < ackMsMax) break;
+      settle(number, wave, new BusAwayError(`NATS has not acknowledged an event in ${ackMsMax} ms`));
     }
   }, lookIntervalMs);
   timer.unref();
 
   return {
-    publish({ id, subject, headers, data }, { isOnce }, settled) {
-      count += 1;
-      const token = count.toString(36);
-      pending.set(token, { settled, sentMs: performance.now() });
-      try {
-        connection.publish(subject, data, {
-          reply: `${inbox}.${token}`,
-          headers: new EncodedHeaders(headers, isOnce ? id : undefined),
-        });
-      } catch (error) {
-        pending.delete(token);
-        settled(new BusAwayError(`event ${id} could not be sent to NATS`, error));
+    publish(messages, { isOnce }, settled) {
+      const wave: Wave = { first: count, settled, sentMs: performance.now() };
+      for (const message of messages) {
+        const number = count;
+        count += 1;
+        pending.set(number, wave);
+        try {
+          wire.add(message, { reply: `${inbox}.${number}`, isOnce });
+        } catch (error) {
+          settle(number, wave, new BusAwayError(`event ${message.id} could not be sent to NATS`, error));
+        }
       }
+      wire.flush();
     },
     abandon(why) {
-      const abandoned = [...pending.values()];
-      pending.clear();
-      for (const { settled } of abandoned) settled(new BusAwayError(why));
+      for (const [number, wave] of [...pending]) settle(number, wave, new BusAwayError(why));
     },
     close() {
       clearInterval(timer);
@@ -97,26 +105,6 @@ export function createNatsPublisher(connection: NatsConnection): NatsPublisher {
       this.abandon('the connection to NATS is closed');
     },
   };
-}
-
-/**
- * Headers that are written and never read: the client's own build a map of lists first, which costs as much as all the rest
- * of an event. Their values are printable ASCII already.
- */
-class EncodedHeaders extends MsgHdrsImpl {
-  readonly #text: string;
-
-  constructor(headers: BusMessage['headers'], id: string | undefined) {
-    super();
-    let text = 'NATS/1.0\r\n';
-    for (const [name, value] of headers) text += `${name}: ${value}\r\n`;
-    if (id !== undefined) text += `Nats-Msg-Id: ${id}\r\n`;
-    this.#text = `${text}\r\n`;
-  }
-
-  override encode(): Uint8Array {
-    return Buffer.from(this.#text, 'latin1');
-  }
 }
 
 function outcomeOf(message: Msg): PublishAck | Error {

@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
-import { toEvent } from '../doors/convert/event.ts';
+import { eventIdOf } from '../doors/convert/event.ts';
 import type { StoredEvent } from '../store/select-events.ts';
 import type { SqlDatabase } from '../store/sql-database.ts';
-import type { BusMessage, EventBus } from './bus.ts';
-import { type CloudEventFormat, cloudEventMessage } from './cloud-event.ts';
+import type { EventBus } from './bus.ts';
+import { createMessageWriter } from './bus-message.ts';
+import type { CloudEventFormat } from './cloud-event.ts';
 import { type ShardReader, type ShardReaderDeps, startShardReader } from './shard-reader.ts';
-import { subjectOf } from './subject.ts';
 
 export interface RelayDeps extends ShardReaderDeps {
   readonly database: SqlDatabase;
@@ -26,33 +26,25 @@ const eventsMax = 500;
  * that no repeat can change their order; different subjects go side by side. A place is stored when all before it is.
  */
 export function startRelay({ bus, ...deps }: RelayDeps, { cell, format }: RelayOptions): ShardReader {
+  const messageOf = createMessageWriter(cell, format);
   /** For as long as a shard is held: ids of a batch that failed which are stored, and need not be published once more. */
-  const storedOf = new WeakMap<AbortSignal, Set<string>>();
+  const storedOf = new WeakMap<AbortSignal, ReadonlySet<string>>();
 
   async function deliver(_: number, events: readonly StoredEvent[], signal: AbortSignal): Promise<void> {
-    const stored = storedOf.get(signal) ?? new Set<string>();
-    storedOf.set(signal, stored);
-    for (const wave of wavesOf(events)) {
+    const stored = storedOf.get(signal);
+    const waves = wavesOf(events);
+    for (const [index, wave] of waves.entries()) {
       signal.throwIfAborted();
-      await publish(
-        wave.map(messageOf).filter(({ id }) => !stored.has(id)),
-        stored,
-      );
+      const messages = wave.map(messageOf).filter(({ id }) => stored === undefined || !stored.has(id));
+      const outcomes = await bus.publish(messages);
+      const error = outcomes.find((outcome) => outcome !== undefined);
+      if (error === undefined) continue;
+      const before = waves.slice(0, index).flatMap((events) => events.map(eventIdOf));
+      const now = messages.flatMap(({ id }, index) => (outcomes[index] === undefined ? id : []));
+      storedOf.set(signal, new Set([...(stored ?? []), ...before, ...now]));
+      throw error;
     }
     storedOf.delete(signal);
-  }
-
-  async function publish(messages: readonly BusMessage[], stored: Set<string>): Promise<void> {
-    const outcomes = await bus.publish(messages);
-    for (const [index, { id }] of messages.entries()) if (outcomes[index] === undefined) stored.add(id);
-    const error = outcomes.find((outcome) => outcome !== undefined);
-    if (error !== undefined) throw error;
-  }
-
-  function messageOf(stored: StoredEvent): BusMessage {
-    const event = toEvent(stored, cell);
-    const { headers, body } = cloudEventMessage(event, format);
-    return { id: event.id, subject: subjectOf(cell, event), headers, data: body };
   }
 
   const reader = startShardReader(deps, { reader: 'nats', deliver, isAble: bus.isAble, eventsMax });

@@ -1,18 +1,17 @@
 import asyncApi3 from '@asyncapi/specs/schemas/3.0.0.json' with { type: 'json' };
 import type { JsonObject } from '@bufbuild/protobuf';
-import type { Event } from '@dstc/contract/dstc/v1/event_pb';
 import { FailureKind } from '@dstc/contract/dstc/v1/task_pb';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exampleEvents } from '../../scripts/events/examples.ts';
+import { publisherOf } from '../../scripts/events/published.ts';
 import { eventKinds, moves } from '../../server/domain/lifecycle.ts';
 import { systemEventKinds } from '../../server/domain/system-event.ts';
-import { toEvent } from '../../server/doors/convert/event.ts';
-import { cloudEventMessage, structuredEvent } from '../../server/events/cloud-event.ts';
-import { subjectOf } from '../../server/events/subject.ts';
+import { eventTypeOf, taskTypeOf } from '../../server/doors/convert/event.ts';
+import { structuredEvent } from '../../server/events/cloud-event.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
-import { allShardsAfter, selectEventsAfter } from '../../server/store/select-events.ts';
+import { allShardsAfter, type StoredEvent, selectEventsAfter } from '../../server/store/select-events.ts';
 import { type EngineRig, failure, quickRetry, release, startEngineRig, success } from '../engine/rig.ts';
 import { leaseOf } from '../setup/raw-worker.ts';
 import { checkOf, document, errorsOf } from './asyncapi-document.ts';
@@ -20,26 +19,22 @@ import { checkOf, document, errorsOf } from './asyncapi-document.ts';
 const messages = Object.entries(document.components.messages);
 
 /** What the document calls the type of an event. */
-function nameOf(event: Event): string {
-  const name = messages.find(([, message]) => message.name === event.type)?.[0];
-  if (name === undefined) throw new Error(`the document has no ${event.type}`);
+function nameOf(event: StoredEvent): string {
+  const name = messages.find(([, message]) => message.name === eventTypeOf(event))?.[0];
+  if (name === undefined) throw new Error(`the document has no ${eventTypeOf(event)}`);
   return name;
 }
 
-/** An event as it is published, in its binary form. */
-function published(event: Event): { readonly headers: JsonObject; readonly data: JsonObject } {
-  const { headers, body } = cloudEventMessage(event, 'binary');
-  return { headers: Object.fromEntries(headers), data: JSON.parse(Buffer.from(body).toString()) };
-}
+const published = publisherOf('dstc');
 
 /** What of an event in all its forms is not as the document says. */
-function deviations(event: Event): string[] {
+function deviations(event: StoredEvent): string[] {
   const message = `#/components/messages/${nameOf(event)}`;
-  const { headers, data } = published(event);
+  const { headers, payload } = published(event);
   return [
     ...errorsOf(checkOf(`${message}/headers`), headers),
-    ...errorsOf(checkOf(`${message}/payload`, { isClosed: true }), data),
-    ...errorsOf(checkOf('#/components/schemas/CloudEvent'), structuredEvent(event)),
+    ...errorsOf(checkOf(`${message}/payload`, { isClosed: true }), payload),
+    ...errorsOf(checkOf('#/components/schemas/CloudEvent'), structuredEvent(event, 'dstc')),
   ];
 }
 
@@ -80,13 +75,13 @@ describe('the document', () => {
   });
 
   test('has the subjects of events as the addresses of their channels', () => {
-    for (const stored of exampleEvents()) {
-      const event = toEvent(stored, 'cell-1');
+    const inCell = publisherOf('cell-1');
+    for (const event of exampleEvents()) {
       const address = document.channels[nameOf(event)]?.address
         .replace('{cell}', 'cell-1')
         .replace('{namespace}', event.namespace)
-        .replace('{taskType}', event.taskType);
-      expect(subjectOf('cell-1', event)).toBe(address);
+        .replace('{taskType}', taskTypeOf(event) ?? '');
+      expect(inCell(event).subject).toBe(address);
     }
   });
 
@@ -122,11 +117,10 @@ describe('the schema of the data', () => {
               ...{ error: { code: 'A', message: 'b', kind: 'FATAL' } as const, retryDelayMs: 86_400_000_123 },
             }
           : stored;
-      const event = toEvent(full, 'dstc');
-      const { data } = published(event);
+      const { payload: data } = published(full);
       expect(data).not.toEqual({});
-      expect(deviations(event)).toEqual([]);
-      const check = checkOf(`#/components/messages/${nameOf(event)}/payload`, { isClosed: true });
+      expect(deviations(full)).toEqual([]);
+      const check = checkOf(`#/components/messages/${nameOf(full)}/payload`, { isClosed: true });
       for (const [name, value] of Object.entries(data)) {
         const other = typeof value === 'object' ? 'text' : { of: 'another type' };
         expect(errorsOf(check, { ...data, [name]: other })).not.toEqual([]);
@@ -140,12 +134,12 @@ describe('the envelope', () => {
   const failed = () => {
     const stored = exampleEvents().find(({ kind }) => kind === 'failed');
     if (stored === undefined) throw new Error('there is no example of a failure');
-    return toEvent(stored, 'dstc');
+    return stored;
   };
 
   test('in its structured form has the data that its type says', () => {
     const check = checkOf('#/components/schemas/CloudEvent');
-    const event = structuredEvent(failed());
+    const event = structuredEvent(failed(), 'dstc');
     expect(errorsOf(check, event)).toEqual([]);
     expect(errorsOf(check, { ...event, data: { task: { id: 7 } } })).not.toEqual([]);
     expect(errorsOf(check, { ...event, type: 'dstc.policy.changed.v1', data: { digest: 7 } })).not.toEqual([]);
@@ -196,16 +190,16 @@ describe('what a coordinator writes', () => {
     const others = ['task_type.applied', 'task_type.paused', 'circuit.opened', 'namespace.paused', 'policy.changed'];
     const types = [...wanted, ...others, 'worker_session.started', 'worker_session.drained'];
     await expect
-      .poll(async () => (await written()).map((event) => event.type), { timeout: 8_000 })
+      .poll(async () => (await written()).map(eventTypeOf), { timeout: 8_000 })
       .toEqual(expect.arrayContaining(types.map((kind) => `dstc.${kind}.v1`)));
     for (const event of await written()) {
       expect({ event, deviations: deviations(event) }).toEqual({ event, deviations: [] });
     }
   });
 
-  async function written(): Promise<Event[]> {
+  async function written(): Promise<StoredEvent[]> {
     const start = { order: '0', subjectId: '00000000-0000-0000-0000-000000000000', sequence: 0, timeMs: 0 };
     const shards = await database.run((sql) => selectEventsAfter(sql, allShardsAfter(start), 1_000));
-    return shards.flatMap(({ events }) => events.map((event) => toEvent(event, 'dstc')));
+    return shards.flatMap(({ events }) => events);
   }
 });

@@ -44,12 +44,19 @@ export function busSuite(name: string, start: () => Promise<BusUnderTest>): void
     afterEach(() => bus.stop());
 
     it('stores what is published, with its headers and its bytes', async () => {
-      const message = messageOf('a:1', { data: 'é\u0000', headers: [['ce-id', 'a:1']] });
+      const message = messageOf('a:1', { data: 'é\u0000', headers: 'ce-id: a:1' });
       await publish(node, message);
       expect(await bus.stored()).toEqual([
         { subject: message.subject, id: 'a:1', headers: { 'ce-id': 'a:1' }, data: 'é\u0000' },
       ]);
       expect(node.counts).toMatchObject({ published: 1, duplicates: 0 });
+    });
+
+    it('stores bytes as they are, between messages of text', async () => {
+      const data = ['one', Buffer.from([0x00, 0xff, 0x0d, 0x0a, 0xc3]), 'drei: ä€😀', new Uint8Array(), 'five'];
+      const messages = data.map((data, index) => messageOf(`a:${index}`, { data }));
+      expect(await node.publish(messages)).toEqual(data.map(() => undefined));
+      expect((await bus.stored()).map(({ data }) => data)).toEqual(data.map((data) => Buffer.from(data).toString()));
     });
 
     it('stores an event once, however often and by whomever it is published', async () => {
@@ -95,9 +102,8 @@ export function busSuite(name: string, start: () => Promise<BusUnderTest>): void
   });
 }
 
-export function messageOf(id: string, message: Partial<Omit<BusMessage, 'data'>> & { data?: string } = {}): BusMessage {
-  const { data = '{}', ...rest } = message;
-  return { id, subject: 'dstc.default.task.email.send.submitted', headers: [], ...rest, data: Buffer.from(data) };
+export function messageOf(id: string, message: Partial<BusMessage> = {}): BusMessage {
+  return { id, subject: 'dstc.default.task.email.send.submitted', headers: '', data: '{}', ...message };
 }
 
 /** Resolves when the bus can publish. */

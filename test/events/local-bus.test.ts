@@ -1,3 +1,4 @@
+import { headersIn } from '../../scripts/events/published.ts';
 import { createLocalBus } from '../../server/events/local-bus.ts';
 import { busSuite, type StoredMessage } from './bus-suite.ts';
 
@@ -5,7 +6,7 @@ busSuite('the bus within a process', async () => {
   const bus = createLocalBus();
   const stored: StoredMessage[] = [];
   bus.listen(({ id, subject, headers, data }) => {
-    stored.push({ id, subject, headers: Object.fromEntries(headers), data: String(Buffer.from(data)) });
+    stored.push({ id, subject, headers: headersIn(headers), data: String(Buffer.from(data)) });
   });
   return { join: async () => bus.join(), stored: async () => stored, stop: async () => undefined };
 });

@@ -108,11 +108,24 @@ describe.skipIf(programs.length === 0)('NATS', () => {
       it('gets a message again that JetStream has seen and does not have any more', async () => {
         const { bus } = node();
         await able(bus);
-        await publish(bus, messageOf('a:1', { headers: [['ce-id', 'a:1']] }));
+        await publish(bus, messageOf('a:1', { headers: 'ce-id: a:1' }));
         await reader.manager.streams.purge('dstc');
-        await publish(bus, messageOf('a:1', { headers: [['ce-id', 'a:1']] }));
+        await publish(bus, messageOf('a:1', { headers: 'ce-id: a:1' }));
         expect((await reader.stored()).map(({ id }) => id)).toEqual(['a:1']);
         expect(bus.counts).toMatchObject({ published: 2, duplicates: 1 });
+      });
+
+      it('is not sent a message that is larger than the server takes, and stores the others', async () => {
+        const { bus } = node();
+        await able(bus);
+        const messages = [messageOf('a:1'), messageOf('a:2', { data: 'x'.repeat(2_000_000) }), messageOf('a:3')];
+        const outcomes = await bus.publish(messages);
+        expect(outcomes[1]).toMatchObject({
+          message: 'event a:2 could not be sent to NATS',
+          cause: { name: 'RangeError' },
+        });
+        expect((await reader.stored()).map(({ id }) => id)).toEqual(['a:1', 'a:3']);
+        expect(bus.counts).toMatchObject({ published: 2, reconnects: 0 });
       });
 
       it('is said to have lost what was acknowledged when its end is missing', async () => {

@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, type DescMessage, type Message, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Event, EventSchema } from '@dstc/contract/dstc/v1/event_pb';
 import type { EventKind } from '../../domain/lifecycle.ts';
 import type { SystemEventKind } from '../../domain/system-event.ts';
@@ -52,7 +52,7 @@ export function eventTypeOf(event: Pick<StoredEvent, 'of' | 'kind'>): string {
 }
 
 /** The same however often the event is delivered, and on every node. */
-function eventIdOf(event: StoredEvent): string {
+export function eventIdOf(event: StoredEvent): string {
   return event.of === 'task' ? `${event.position.subjectId}:${event.position.sequence}` : event.id;
 }
 
@@ -62,21 +62,60 @@ export function taskTypeOf(event: StoredEvent): string | undefined {
   return event.kind.startsWith('task_type.') || event.kind.startsWith('circuit.') ? event.subject : undefined;
 }
 
+/** Where all events of an installation come from. */
+export function eventSourceOf(cell: string): string {
+  return `/cells/${cell}`;
+}
+
+/** What an event is about: a task's id, or the name of something else. */
+export function eventSubjectOf(event: StoredEvent): string {
+  return event.of === 'task' ? event.position.subjectId : event.subject;
+}
+
 /** The event as the contract has it; `cell` is the name of this installation. */
 export function toEvent(event: StoredEvent, cell: string): Event {
   return create(EventSchema, {
     id: eventIdOf(event),
     type: eventTypeOf(event),
-    source: `/cells/${cell}`,
-    subject: event.of === 'task' ? event.position.subjectId : event.subject,
+    source: eventSourceOf(cell),
+    subject: eventSubjectOf(event),
     time: toTimestamp(new Date(event.position.timeMs)),
     namespace: event.namespace,
     taskType: taskTypeOf(event) ?? '',
     sequence: event.position.sequence,
     actor: event.actor,
     traceParent: event.of === 'task' ? (event.traceParent ?? '') : '',
-    data: event.of === 'task' ? taskData(event) : systemData(event),
+    data: dataOf(event),
   });
+}
+
+/** What an event tells beside its envelope, as the contract has it. */
+export function toEventData(event: StoredEvent): { readonly schema: DescMessage; readonly message: Message } {
+  const { case: name, value } = dataOf(event);
+  if (name === undefined) throw new Error(`event ${eventIdOf(event)} has no data`);
+  const schema = dataSchemaOf(name);
+  return { schema, message: create(schema, value) };
+}
+
+/** The message that tells of a kind of event of tasks. */
+export function taskDataSchemaOf(kind: EventKind): DescMessage {
+  return dataSchemaOf(taskCases[kind]);
+}
+
+function dataSchemaOf(name: DataCase): DescMessage {
+  const schema = dataSchemas.get(name);
+  if (schema === undefined) throw new Error(`the contract has no message for ${name}`);
+  return schema;
+}
+
+const dataSchemas = new Map(
+  EventSchema.fields.flatMap((field) =>
+    field.oneof?.localName === 'data' && field.message !== undefined ? [[field.localName, field.message] as const] : [],
+  ),
+);
+
+function dataOf(event: StoredEvent): Data {
+  return event.of === 'task' ? taskData(event) : systemData(event);
 }
 
 /** Each message takes those of the facts that it has fields for; `create` leaves the others out. */

@@ -1,5 +1,5 @@
 import { positionBefore } from '../../domain/event-position.ts';
-import { eventTypeOf, toEvent } from '../../doors/convert/event.ts';
+import { eventIdOf, eventTypeOf } from '../../doors/convert/event.ts';
 import type { Database } from '../../store/database.ts';
 import {
   insertNewDeliveries,
@@ -117,14 +117,13 @@ function keyOf({ webhookId, taskId }: Reference): string {
   return `${webhookId}/${taskId}`;
 }
 
-function deliveryOf({ webhook, event: stored, thread }: Wanted, cell: string): NewDelivery {
-  const event = toEvent(stored, cell);
+function deliveryOf({ webhook, event, thread }: Wanted, cell: string): NewDelivery {
   return {
     webhookId: webhook.id,
-    eventId: event.id,
-    eventType: event.type,
-    event: JSON.stringify(structuredEvent(event)),
+    eventId: eventIdOf(event),
+    eventType: eventTypeOf(event),
+    event: JSON.stringify(structuredEvent(event, cell)),
     threadId: thread?.of.taskId ?? null,
-    sequence: event.sequence,
+    sequence: event.position.sequence,
   };
 }
