@@ -52,12 +52,16 @@ export interface ShardReaderDeps {
 }
 
 /**
- * So that events which come close together are read together: a turn has its price, however few it finds. The longer one
- * takes, because there is much to read or the machine is busy, the longer the next one waits, unless it is behind.
+ * So that events which come close together are read together: a turn has its price, however few it finds, and events of large
+ * turns cost half of what those of small ones do. The longer one takes, because there is much to read or the machine is
+ * busy with tasks, the longer the next one waits, unless it is behind.
  */
 const gatherMsMin = 10;
 const gatherMsMax = 50;
 const gatherShare = 2;
+/** A node that finds many events at a time is under full load: there it is worth more that they cost tasks little. */
+const loadedEvents = 1_000;
+const loadedGatherMsMax = 200;
 /** Positions are stored as often as this; whoever goes on after a crash delivers what was delivered since once more. */
 const storeIntervalMs = 250;
 /** While nobody wants any event: hints are not worth a look then, and what is wanted next is found after this time. */
@@ -81,6 +85,7 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
   let isStopping = false;
   let isFailing = false;
   let isWanted = true;
+  let isLoaded = false;
   /** Everything of which there was a hint is before this stream order; undefined once all of it was read. */
   let hintedEnd: bigint | undefined;
   let unfinalMs = gatherMsMin;
@@ -102,7 +107,8 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
         return failureMs.first;
       });
       if (pauseMs === 0 || isStopping) continue;
-      const gatherMs = Math.min(Math.max(gatherMsMin, gatherShare * (performance.now() - startMs)), gatherMsMax);
+      const longestMs = isLoaded ? loadedGatherMsMax : gatherMsMax;
+      const gatherMs = Math.min(Math.max(gatherMsMin, gatherShare * (performance.now() - startMs)), longestMs);
       if (pauseMs > gatherMsMax) await untilUnread.forMs(pauseMs);
       await gathering.forMs(pauseMs > gatherMsMax ? gatherMs : Math.max(pauseMs, gatherMs));
     }
@@ -122,11 +128,12 @@ export function startShardReader({ database, eventsWritten, log, node }: ShardRe
     const { final, end } = page.horizon;
     if (wasHinted) hintedEnd = BigInt(end);
     if (hintedEnd !== undefined && BigInt(final) >= hintedEnd) hintedEnd = undefined;
-    const isEmpty = page.read.every(({ events }) => events.length === 0);
+    const count = page.read.reduce((sum, { events }) => sum + events.length, 0);
+    isLoaded = count >= loadedEvents;
     // What is there may not be final yet.
-    unfinalMs = isEmpty && hintedEnd !== undefined ? Math.min(unfinalMs * 2, gatherMsMax) : gatherMsMin;
+    unfinalMs = count === 0 && hintedEnd !== undefined ? Math.min(unfinalMs * 2, gatherMsMax) : gatherMsMin;
     if (page.read.some(({ events }) => events.length === eventsMax)) return 0;
-    if (!isEmpty || isHinted) return gatherMsMin;
+    if (count > 0 || isHinted) return gatherMsMin;
     return hintedEnd === undefined ? untilNextMs() : unfinalMs;
   }
 
