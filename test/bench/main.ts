@@ -19,7 +19,7 @@ const measures: Readonly<Record<FigureKey, { readonly measure: Measure; readonly
   a: { measure: measureSubmit, compared: ['graphile-worker'] },
   e: { measure: measureLimits, compared: ['dstc, concurrency', 'dstc, key', 'dstc, rate', 'dstc, all per key'] },
   f: { measure: measureSubscribe, compared: [] },
-  g: { measure: measureRelay, compared: ['dstc, without NATS'] },
+  g: { measure: measureRelay, compared: [] },
   b: { measure: measureLifecycle, compared: ['graphile-worker', 'graphile-worker, local queue'] },
 };
 

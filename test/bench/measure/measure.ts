@@ -9,7 +9,6 @@ export type Subject =
   | 'dstc'
   | 'graphile-worker'
   | 'graphile-worker, local queue'
-  | 'dstc, without NATS'
   | `dstc, ${'concurrency' | 'key' | 'rate' | 'all per key'}`;
 
 export interface MeasureDeps {

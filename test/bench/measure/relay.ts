@@ -5,7 +5,7 @@ import type { Sample } from '../figures.ts';
 import { quantile } from '../statistics.ts';
 import { lifecycleType, type World } from '../world.ts';
 import { runLifecycle } from './lifecycle.ts';
-import type { Measure, MeasureDeps } from './measure.ts';
+import type { Measure } from './measure.ts';
 
 const tasksPerSecond = 1_000;
 const warmUpSecondsMax = 5;
@@ -13,44 +13,62 @@ const warmUpSecondsMax = 5;
 const rampUpMs = 1_000;
 const catchUpMsMax = 300_000;
 const lookMs = 20;
+/** Of each of the two that are compared. */
+const turns = 2;
 
 let worlds = 0;
 
 /**
  * The lifecycle of a coordinator that publishes all events to NATS beside that of one that does not, and how late events
- * are. Each is a process of its own that has worked for a while: compilers and heaps have settled, in as many threads as it has.
+ * are. Each is a process of its own that has worked for a while: compilers and heaps have settled, in as many threads as it
+ * has. They take turns, because a machine whose speed drifts says little of two loads that are minutes apart.
  */
-export const measureRelay: Measure = async (deps) => {
+export const measureRelay: Measure = async ({ world, seconds }) => {
   const program = await testNatsProgram();
   if (program === undefined) {
-    if (deps.subject === 'dstc')
-      console.error('there is no nats-server: what it costs to publish events is not measured');
+    console.error('there is no nats-server: what it costs to publish events is not measured');
     return [];
   }
-  if (deps.subject !== 'dstc') return withCoordinator(deps, {}, measureWithout);
   const nats = await startTestNats({ program });
   try {
-    return await withCoordinator(deps, { NATS_URL: nats.url }, async (withNats) => [
-      ...(await withConnection(nats, (connection) => measureWith(withNats, connection))),
-      ...(await withConnection(nats, (connection) => measureLag(withNats, connection))),
-      ...(await measureBacklog(withNats, nats)),
+    return await withCoordinators(world, nats, seconds, async (withNats, without) => [
+      ...(await withConnection(nats, (connection) => measureInTurns({ withNats, without }, seconds, connection))),
+      ...(await withConnection(nats, (connection) => measureLag(withNats, seconds, connection))),
+      ...(await measureBacklog(withNats, seconds, nats)),
     ]);
   } finally {
     await nats.stop();
   }
 };
 
-async function withCoordinator(deps: MeasureDeps, env: Readonly<Record<string, string>>, measure: Measure) {
-  worlds += 1;
-  const coordinator = await deps.world.another(`relay_${worlds}`, env);
+async function withCoordinators(
+  world: World,
+  nats: TestNats,
+  seconds: number,
+  measure: (withNats: World, without: World) => Promise<Sample[]>,
+): Promise<Sample[]> {
+  const withNats = await warmedUp(world, { NATS_URL: nats.url }, seconds);
   try {
-    const world = { ...deps.world, ...coordinator };
-    const seconds = Math.min(deps.seconds, warmUpSecondsMax);
-    await runLifecycle(world, { seconds, access: world.access, taskType: lifecycleType });
-    return await measure({ ...deps, world });
+    const without = await warmedUp(world, {}, seconds);
+    try {
+      return await measure(withNats, without);
+    } finally {
+      await without.stop();
+    }
   } finally {
-    await coordinator.stop();
+    await withNats.stop();
   }
+}
+
+async function warmedUp(world: World, env: Readonly<Record<string, string>>, seconds: number): Promise<World> {
+  worlds += 1;
+  const coordinator = { ...world, ...(await world.another(`relay_${worlds}`, env)) };
+  await runFor(coordinator, Math.min(seconds, warmUpSecondsMax));
+  return coordinator;
+}
+
+function runFor(world: World, seconds: number, more: { readonly tasksPerSecond?: number } = {}) {
+  return runLifecycle(world, { seconds, access: world.access, taskType: lifecycleType, ...more });
 }
 
 async function withConnection<Result>(nats: TestNats, use: (connection: NatsConnection) => Promise<Result>) {
@@ -62,44 +80,63 @@ async function withConnection<Result>(nats: TestNats, use: (connection: NatsConn
   }
 }
 
-async function measureWithout({ world, subject, seconds }: MeasureDeps): Promise<Sample[]> {
-  const settings = { seconds, access: world.access, taskType: lifecycleType };
-  const { count, result, cpuMicroseconds } = await runLifecycle(world, settings);
-  return [
-    { figure: 'with NATS, lifecycle', unit: 'tasks/s', subject, value: count / result.seconds },
-    { figure: 'with NATS, coordinator', unit: 'µs CPU each', subject, value: cpuMicroseconds / count },
-  ];
+interface Contestants {
+  readonly withNats: World;
+  readonly without: World;
 }
 
-async function measureWith({ world, subject, seconds }: MeasureDeps, connection: NatsConnection): Promise<Sample[]> {
+async function measureInTurns({ withNats, without }: Contestants, seconds: number, connection: NatsConnection) {
   const manager = await jetstreamManager(connection);
-  await untilAllOut(world, manager);
-  const before = await messagesIn(manager);
-  const usedBefore = await world.use();
-  const startMs = performance.now();
-  const { count, result } = await runLifecycle(world, { seconds, access: world.access, taskType: lifecycleType });
-  const during = (await messagesIn(manager)) - before;
-  await untilAllOut(world, manager);
-  const tookMs = performance.now() - startMs;
-  // All of it, also what came out after the last task had ended.
-  const cpuMicroseconds = (await world.use()).cpuMicroseconds - usedBefore.cpuMicroseconds;
-  const all = (await messagesIn(manager)) - before;
-  return [
-    {
-      figure: 'with NATS, lifecycle',
-      unit: 'tasks/s',
-      subject,
-      value: count / result.seconds,
-      target: '>= 0.85 of without',
-    },
-    { figure: 'with NATS, coordinator', unit: 'µs CPU each', subject, value: cpuMicroseconds / count },
-    { figure: 'events to NATS, while tasks flow', unit: 'events/s', subject, value: during / result.seconds },
-    { figure: 'events to NATS, in all', unit: 'events/s', subject, value: all / (tookMs / 1_000), target: '>= 10,000' },
+  await untilAllOut(withNats, manager);
+  const relay = { tasks: 0, seconds: 0, cpuMicroseconds: 0, eventsDuring: 0, events: 0, secondsInAll: 0 };
+  const plain = { tasks: 0, seconds: 0, cpuMicroseconds: 0 };
+
+  async function turnOfRelay(): Promise<void> {
+    const before = await messagesIn(manager);
+    const usedBefore = await withNats.use();
+    const startMs = performance.now();
+    const { count, result } = await runFor(withNats, seconds);
+    relay.eventsDuring += (await messagesIn(manager)) - before;
+    await untilAllOut(withNats, manager);
+    relay.secondsInAll += (performance.now() - startMs) / 1_000;
+    // All of it, also what came out after the last task had ended.
+    relay.cpuMicroseconds += (await withNats.use()).cpuMicroseconds - usedBefore.cpuMicroseconds;
+    relay.events += (await messagesIn(manager)) - before;
+    relay.tasks += count;
+    relay.seconds += result.seconds;
+  }
+
+  async function turnOfPlain(): Promise<void> {
+    const { count, result, cpuMicroseconds } = await runFor(without, seconds);
+    plain.tasks += count;
+    plain.seconds += result.seconds;
+    plain.cpuMicroseconds += cpuMicroseconds;
+  }
+
+  for (let turn = 0; turn < turns; turn += 1) {
+    const [one, other] = turn % 2 === 0 ? [turnOfRelay, turnOfPlain] : [turnOfPlain, turnOfRelay];
+    await one();
+    await other();
+  }
+  const [subject, rival] = ['dstc', 'dstc, without NATS'];
+  const [lifecycle, coordinator] = [
+    { figure: 'with NATS, lifecycle', unit: 'tasks/s' },
+    { figure: 'with NATS, coordinator', unit: 'µs CPU each' },
   ];
+  return [
+    { ...lifecycle, subject, value: relay.tasks / relay.seconds, target: '>= 0.85 of without' },
+    { ...lifecycle, subject: rival, value: plain.tasks / plain.seconds },
+    { ...coordinator, subject, value: relay.cpuMicroseconds / relay.tasks },
+    { ...coordinator, subject: rival, value: plain.cpuMicroseconds / plain.tasks },
+    ...[
+      { figure: 'events to NATS, while tasks flow', value: relay.eventsDuring / relay.seconds },
+      { figure: 'events to NATS, in all', value: relay.events / relay.secondsInAll, target: '>= 10,000' },
+    ].map((sample) => ({ ...sample, unit: 'events/s', subject })),
+  ] satisfies Sample[];
 }
 
 /** From the begin of an event's transaction to a consumer, at a steady rate. */
-async function measureLag({ world, subject, seconds }: MeasureDeps, connection: NatsConnection): Promise<Sample[]> {
+async function measureLag(world: World, seconds: number, connection: NatsConnection): Promise<Sample[]> {
   const lagsMs: number[] = [];
   let fromMs = Number.POSITIVE_INFINITY;
   const subscription = connection.subscribe('dstc.>', {
@@ -110,11 +147,10 @@ async function measureLag({ world, subject, seconds }: MeasureDeps, connection: 
   });
   await connection.flush();
   fromMs = Date.now() + rampUpMs;
-  const settings = { seconds: seconds + rampUpMs / 1_000, access: world.access, taskType: lifecycleType };
-  await runLifecycle(world, { ...settings, tasksPerSecond });
+  await runFor(world, seconds + rampUpMs / 1_000, { tasksPerSecond });
   await untilAllOut(world, await jetstreamManager(connection));
   subscription.unsubscribe();
-  const figure = `events to NATS at ${tasksPerSecond} tasks/s, lag`;
+  const [figure, subject] = [`events to NATS at ${tasksPerSecond} tasks/s, lag`, 'dstc'];
   return [
     { figure: `${figure} median`, unit: 'ms', subject, value: quantile(lagsMs, 0.5) },
     { figure: `${figure} p99`, unit: 'ms', subject, value: quantile(lagsMs, 0.99), target: '< 250' },
@@ -122,9 +158,9 @@ async function measureLag({ world, subject, seconds }: MeasureDeps, connection: 
 }
 
 /** What was written while NATS was away, once it is back and there is nothing else to do. */
-async function measureBacklog({ world, subject, seconds }: MeasureDeps, nats: TestNats): Promise<Sample[]> {
+async function measureBacklog(world: World, seconds: number, nats: TestNats): Promise<Sample[]> {
   await nats.kill();
-  await runLifecycle(world, { seconds, access: world.access, taskType: lifecycleType });
+  await runFor(world, seconds);
   await nats.restart();
   return withConnection(nats, async (connection) => {
     const manager = await jetstreamManager(connection);
@@ -134,7 +170,7 @@ async function measureBacklog({ world, subject, seconds }: MeasureDeps, nats: Te
     const [first, usedBefore] = await Promise.all([messagesIn(manager), world.use()]);
     await untilAllOut(world, manager);
     const [last, used] = await Promise.all([messagesIn(manager), world.use()]);
-    const figure = 'events to NATS, a backlog';
+    const [figure, subject] = ['events to NATS, a backlog', 'dstc'];
     const count = last - first;
     return [
       { figure, unit: 'events/s', subject, value: count / ((performance.now() - startMs) / 1_000) },
