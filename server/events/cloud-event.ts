@@ -25,7 +25,7 @@ const commonAttributes = {
 const ownAttributes = {
   id: eventIdOf,
   subject: eventSubjectOf,
-  time: ({ position }) => timeOf(position.timeMs),
+  time: ({ position }) => new Date(position.timeMs).toISOString(),
   // The extension wants an order of strings.
   sequence: ({ position }) => String(position.sequence).padStart(sequenceDigits, '0'),
   actor: ({ actor }) => actor,
@@ -34,14 +34,6 @@ const ownAttributes = {
 
 /** Of a 32-bit integer. */
 const sequenceDigits = 10;
-
-/** The last one is remembered: events of a transaction have one time, and stand side by side. */
-let lastTime = { ms: 0, text: new Date(0).toISOString() };
-
-function timeOf(ms: number): string {
-  if (ms !== lastTime.ms) lastTime = { ms, text: new Date(ms).toISOString() };
-  return lastTime.text;
-}
 
 /** An event as the JSON format of CloudEvents has it; `cell` is the name of this installation. */
 export function structuredEvent(event: StoredEvent, cell: string): Readonly<Record<string, JsonValue>> {
