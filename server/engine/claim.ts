@@ -116,22 +116,22 @@ export function createClaim({ database, starts }: ClaimDeps): Claim {
   }
 
   return async (wants, choose) => {
-    const { leased, due, seen } = await database.shortTransaction(async (sql, { first, last }) => {
-      const { due, limited } = await first(() => lockDueTasks(sql, wants, starts.of(wants)));
+    const { leased, due, exhausted, seen } = await database.shortTransaction(async (sql, { first, last }) => {
+      const { due, limited, exhausted } = await first(() => lockDueTasks(sql, wants, starts.of(wants)));
       const seen = await lockLimited(sql, limited);
       const plain = due.map((task) => ({ ...task, queue: queueOf(task), counted: false }));
       const chosen = choose([...plain, ...candidatesOf(seen)]);
-      if (chosen.length === 0) return { leased: [], due, seen };
+      if (chosen.length === 0) return { leased: [], due, exhausted, seen };
       const lease = () => leasePendingTasks(sql, chosen);
       // Neither tokens nor probes, as nearly always.
       const isAll = seen.offered.size === 0 && !due.some(({ isProbe }) => isProbe);
-      if (isAll) return { leased: await last(lease), due, seen };
+      if (isAll) return { leased: await last(lease), due, exhausted, seen };
       const leased = await lease();
       await spend(sql, seen, leased);
       await tellHalfOpenings(sql, leased);
-      return { leased, due, seen };
+      return { leased, due, exhausted, seen };
     });
-    starts.found(due);
+    starts.found({ due, exhausted });
     const ids = new Set<string>(leased.map((task) => task.fence.taskId));
     const nextLooks: NextLook[] = [];
     for (const want of wants) {

@@ -25,12 +25,19 @@ export interface LimitedType extends Want {
   readonly adopts: boolean;
 }
 
-/** Nothing of this priority is looked for that became due earlier. */
+/** Nothing of this priority is looked for that became due earlier; null is those that no other start is for. */
 export interface QueueStart {
   readonly namespace: string;
   readonly type: string;
-  readonly priority: number;
+  readonly priority: number | null;
   readonly fromMs: number;
+}
+
+/** A type of which a look has found all that was due at that time by Postgres' clock, apart from what others had locked. */
+export interface ExhaustedType {
+  readonly namespace: string;
+  readonly type: string;
+  readonly nowMs: number;
 }
 
 /**
@@ -43,18 +50,23 @@ export interface QueueStart {
  * Equal conditions on the priority, rather than an order by it, keep delayed tasks of a high priority out of the way.
  * The highest that waits is looked up first, so that a type of which nothing waits costs one look. The number of levels
  * is written out: as a parameter it has the planner expect a thousand of them, and plan anew for each claim.
+ *
+ * With `starts`, which may be none yet, it also tells which types are exhausted, so that the next ones can be known.
  */
 export async function lockDueTasks(
   sql: Sql,
   wants: readonly Want[],
-  starts: readonly QueueStart[] = [],
-): Promise<{ readonly due: readonly DueTask[]; readonly limited: readonly LimitedType[] }> {
-  const rows = await sql<
-    ((DueTask & { readonly adopts: null; readonly isOurs: null }) | (LimitedType & { readonly id: null }))[]
-  >`
+  starts?: readonly QueueStart[],
+): Promise<{
+  readonly due: readonly DueTask[];
+  readonly limited: readonly LimitedType[];
+  readonly exhausted: readonly ExhaustedType[];
+}> {
+  const rows = await sql<DueRow[]>`
     WITH want AS MATERIALIZED (${allowedWants(sql, wants, { forClaim: true })})
     SELECT due.id, want.namespace, want.type, want.tasks_max AS "tasksMax", due.priority, due.available_ms AS "availableMs", due.attempt,
       want.is_probing AS "isProbe", limited.adopts, claim.is_ours OR NOT limited.is_exclusive AS "isOurs"
+      ${starts === undefined ? sql`` : sql`, extract(epoch FROM now())::float8 * 1000 AS "nowMs"`}
     FROM want
     LEFT JOIN LATERAL (
       SELECT adopt_time IS NOT NULL AS adopts,
@@ -67,13 +79,13 @@ export async function lockDueTasks(
       FOR UPDATE SKIP LOCKED
     ) AS claim ON true
     LEFT JOIN LATERAL (
-      SELECT found.* FROM (${highestPriority(sql, starts)}) AS highest
+      SELECT found.* FROM (${highestPriority(sql, starts ?? [])}) AS highest
       JOIN generate_series(9, 0, -1) AS level(priority) ON level.priority <= highest.priority
       CROSS JOIN LATERAL (
         SELECT id, task.priority, extract(epoch FROM available_time)::float8 * 1000 AS available_ms, attempt FROM task
         WHERE task.namespace = want.namespace AND task.type = want.type AND limit_key = ''
           AND task.priority = level.priority
-          AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now() ${notBefore(sql, starts)}
+          AND state = 'PENDING' AND paused_time IS NULL AND available_time <= now() ${notBefore(sql, starts ?? [])}
         ORDER BY available_time, id
         LIMIT want.tasks_max
         FOR UPDATE SKIP LOCKED
@@ -81,14 +93,32 @@ export async function lockDueTasks(
       WHERE limited.adopts IS NULL
       LIMIT want.tasks_max
     ) AS due ON true
-    WHERE due.id IS NOT NULL OR limited.adopts IS NOT NULL`;
+    ${starts === undefined ? sql`WHERE due.id IS NOT NULL OR limited.adopts IS NOT NULL` : sql``}`;
   const due: DueTask[] = [];
   const limited: LimitedType[] = [];
   for (const row of rows) {
     if (row.id !== null) due.push(row);
-    else limited.push({ ...row, isOurs: row.isOurs === true });
+    else if (row.adopts !== null) limited.push({ ...row, isOurs: row.isOurs === true });
   }
-  return { due, limited };
+  return { due, limited, exhausted: starts === undefined ? [] : exhaustedOf(rows) };
+}
+
+/** A due task, a type with limits, or a type that is neither due nor limited, where it was asked whether it is exhausted. */
+type DueRow = Want & { readonly nowMs?: number } & (
+    | (DueTask & { readonly adopts: null; readonly isOurs: null })
+    | (LimitedType & { readonly id: null })
+    | { readonly id: null; readonly adopts: null }
+  );
+
+/** Those with fewer rows than were asked for. */
+function exhaustedOf(rows: readonly DueRow[]): ExhaustedType[] {
+  const plain = rows.filter(({ adopts }) => adopts === null);
+  return [...Map.groupBy(plain, ({ namespace, type }) => `${namespace}/${type}`).values()].flatMap((ofType) => {
+    const [first] = ofType;
+    const count = ofType.filter(({ id }) => id !== null).length;
+    if (first?.nowMs === undefined || count >= first.tasksMax) return [];
+    return { namespace: first.namespace, type: first.type, nowMs: first.nowMs };
+  });
 }
 
 /** The look for it would step over all that is dead in front of the queue, so that it is left out where that is much. */
@@ -109,7 +139,9 @@ function notBefore(sql: Sql, starts: readonly QueueStart[]) {
       ${starts.map((s) => s.namespace)}::text[], ${starts.map((s) => s.type)}::text[],
       ${starts.map((s) => s.priority)}::int[], ${starts.map((s) => s.fromMs)}::float8[]
     ) AS start(namespace, type, priority, from_ms)
-    WHERE start.namespace = want.namespace AND start.type = want.type AND start.priority = level.priority
+    WHERE start.namespace = want.namespace AND start.type = want.type
+      AND (start.priority = level.priority OR start.priority IS NULL)
+    ORDER BY start.priority LIMIT 1
   ), '-infinity')`;
 }
 

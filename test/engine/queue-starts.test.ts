@@ -12,27 +12,30 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-test('a look from the beginning that finds nothing leaves what was known of where the queue begins', () => {
+test('a queue begins at the first task that was found of a priority, or where all that was due had been found', () => {
   vi.useFakeTimers({ toFake: ['performance'] });
   const starts = createQueueStarts(() => true);
-  const wants = [{ namespace: 'default', type: 'mail', tasksMax: 10 }];
-  const task = {
-    id: 'a',
-    namespace: 'default',
-    type: 'mail',
-    priority: 4,
-    availableMs: 10_000,
-    attempt: 0,
-    isProbe: false,
-  };
+  const mail = { namespace: 'default', type: 'mail' };
+  const wants = [{ ...mail, tasksMax: 1 }];
+  const task = { ...mail, id: 'a', priority: 4, availableMs: 10_000, attempt: 0, isProbe: false };
+  const exhausted = [{ ...mail, nowMs: 20_000 }];
+  const first = { ...mail, priority: 4, fromMs: 9_750 };
+  const rest = { ...mail, priority: null, fromMs: 19_750 };
   expect(starts.of(wants)).toEqual([]);
-  starts.found([task]);
-  const [known] = starts.of(wants);
-  expect(known).toMatchObject({ type: 'mail', priority: 4 });
+  starts.found({ due: [task], exhausted: [] });
+  expect(starts.of(wants)).toEqual([first]);
+  starts.found({ due: [task], exhausted });
+  expect(starts.of(wants)).toEqual([first, rest]);
+  starts.found({ due: [], exhausted });
+  expect(starts.of(wants)).toEqual([rest]);
+  starts.found({ due: [{ ...task, availableMs: 25_000 }], exhausted: [] });
+  expect(starts.of(wants)).toEqual([{ ...first, fromMs: 24_750 }, rest]);
+
+  // A look from the beginning that does not come to the end of the queue takes nothing back.
   vi.advanceTimersByTime(1_500);
   expect(starts.of(wants)).toEqual([]);
-  starts.found([]);
-  expect(starts.of(wants)).toEqual([known]);
+  starts.found({ due: [], exhausted: [] });
+  expect(starts.of(wants)).toEqual([{ ...first, fromMs: 24_750 }, rest]);
 });
 
 test('a claim that steps around what a snapshot keeps finds all that is new at once, and what went back within a second', async () => {
@@ -79,20 +82,21 @@ test('a claim that steps around what a snapshot keeps finds all that is new at o
   }
 });
 
-test('a claim that knows where a queue begins reads nothing of what a snapshot keeps in front of it, also when nothing waits', async () => {
+test('claims step over what a snapshot keeps in front of a queue once, and then begin behind it, also when nothing waits', async () => {
   const testDatabase = await createTestDatabase();
   const database = openDatabase({ url: testDatabase.url, connections: 1, applicationName: 'starts' });
   const sql = postgres(testDatabase.url, { max: 2 });
-  const { namespace, type, priority } = newTask;
-  /** Entries of the index of waiting tasks that one look reads. */
-  const entriesRead = async (starts: Parameters<typeof lockDueTasks>[2]) => {
+  const { namespace, type } = newTask;
+  const claim = createClaim({ database, starts: createQueueStarts(() => true) });
+  /** Entries of the index of waiting tasks that one claim reads which leases nothing, and how many tasks it finds. */
+  const entriesRead = async () => {
     const before = await entries();
-    const { due } = await database.run((run) => lockDueTasks(run, [{ namespace, type, tasksMax: 10 }], starts));
+    let due = 0;
+    await claim([{ namespace, type, tasksMax: 10 }], (candidates) => {
+      due = candidates.length;
+      return [];
+    });
     return { due, read: (await entries()) - before };
-  };
-  const nowMs = async () => {
-    const [row] = await sql<{ ms: number }[]>`SELECT extract(epoch FROM clock_timestamp())::float8 * 1000 AS ms`;
-    return row?.ms ?? Number.NaN;
   };
   const entries = async () => {
     await database.run((run) => run`SELECT pg_stat_force_next_flush()`);
@@ -104,18 +108,17 @@ test('a claim that knows where a queue begins reads nothing of what a snapshot k
     await sql.begin('isolation level repeatable read', async (snapshot) => {
       await snapshot`SELECT count(*) FROM task`;
       const sessionId = await insertSession(sql);
-      const gone = await database.run((run) => insertTasks(run, Array(2_000).fill(newTask)));
+      const gone = await database.run((run) =>
+        insertTasks(run, Array(2_000).fill({ ...newTask, availableTime: new Date(Date.now() - 60_000) })),
+      );
       const lease = { sessionId, actor: 'test', counted: false };
       const leases = gone.map(({ id }) => ({ ...lease, taskId: id, leaseId: crypto.randomUUID() }));
       expect(await database.run((run) => leasePendingTasks(run, leases))).toHaveLength(2_000);
-      const start = { namespace, type, priority, fromMs: await nowMs() };
 
-      expect((await entriesRead([])).read).toBeGreaterThanOrEqual(2_000);
-      expect((await entriesRead([start])).read).toBeLessThan(100);
+      expect((await entriesRead()).read).toBeGreaterThanOrEqual(2_000);
+      expect(await entriesRead()).toMatchObject({ due: 0, read: expect.toSatisfy((read) => read < 100) });
       await database.run((run) => insertTasks(run, [newTask]));
-      const { due, read } = await entriesRead([start]);
-      expect(due).toHaveLength(1);
-      expect(read).toBeLessThan(100);
+      expect(await entriesRead()).toMatchObject({ due: 1, read: expect.toSatisfy((read) => read < 100) });
     });
   } finally {
     await sql.end();
