@@ -24,6 +24,7 @@ type Mode = 'structured' | 'batched' | 'binary';
 
 const place = /^\/v1\/events(?:\/([^/]*))?$/;
 const namespacePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const methods = 'OPTIONS, POST';
 const rpc = 'dstc.v1.EventService/PublishEvents';
 
 /** Takes CloudEvents at `/v1/events/<namespace>`. */
@@ -32,14 +33,30 @@ export function createHttpEvents(deps: HttpRpcDeps, intake: EventIntake): HttpEv
     const match = place.exec(request.url?.split('?', 1)[0] ?? '');
     if (match === null) return false;
     endUnreadRequest(request, response);
+    if (request.method === 'OPTIONS') {
+      consent(request, response);
+      return true;
+    }
     if (request.method !== 'POST') {
-      response.setHeader('allow', 'POST');
+      response.setHeader('allow', methods);
       sendError(response, new DstcError('UNIMPLEMENTED', 'events are sent with POST'), 405);
       return true;
     }
     void serve(deps, intake, match[1] || 'default', request, response);
     return true;
   };
+}
+
+/**
+ * Tells a sender that asks as "HTTP 1.1 Web Hooks for Event Delivery" 1.0 says (section 4) that it may send, and at any rate:
+ * some send nothing unless they are told. It opens nothing, because every event needs a token.
+ */
+function consent({ headers }: IncomingMessage, response: ServerResponse): void {
+  response.setHeader('allow', methods);
+  const origin = headers['webhook-request-origin'];
+  if (origin !== undefined) response.setHeader('webhook-allowed-origin', origin);
+  if (headers['webhook-request-rate'] !== undefined) response.setHeader('webhook-allowed-rate', '*');
+  response.writeHead(204).end();
 }
 
 async function serve(

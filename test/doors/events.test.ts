@@ -134,7 +134,22 @@ describe('a body that is too large', () => {
 it.each(['GET', 'PUT', 'DELETE'])('refuses %s', async (method) => {
   const answer = await send({ method, headers: await rig.bearer() });
   expect(answer).toMatchObject({ status: 405, reason: 'UNIMPLEMENTED' });
-  expect(answer.headers.get('allow')).toBe('POST');
+  expect(answer.headers.get('allow')).toBe('OPTIONS, POST');
+});
+
+it('consents to senders that ask whether they may send, and takes nothing of them without a token', async () => {
+  const headers = { 'webhook-request-origin': 'eventgrid.azure.net', 'webhook-request-rate': '120' };
+  const answer = await fetch(url, { method: 'OPTIONS', headers });
+  expect(answer.status).toBe(204);
+  expect(answer.headers.get('allow')).toBe('OPTIONS, POST');
+  expect(answer.headers.get('webhook-allowed-origin')).toBe('eventgrid.azure.net');
+  expect(answer.headers.get('webhook-allowed-rate')).toBe('*');
+  const unasked = await fetch(url, { method: 'OPTIONS' });
+  expect([unasked.status, unasked.headers.get('webhook-allowed-origin')]).toEqual([204, null]);
+
+  const origin = { origin: 'eventgrid.azure.net' };
+  expect(await send({ body: 'x', headers: { ...eventHeaders, ...origin } })).toMatchObject({ status: 401 });
+  expect(taken).toEqual([]);
 });
 
 it.each(['/default/more', 'x', '/a/b/'])('has nothing at /v1/events%s', async (path) => {
