@@ -68,6 +68,8 @@ describe('the rules', () => {
     ['server/store/x.ts', "export * from '../auth/policy.ts'", 'server/auth/policy.ts'],
     ['server/store/x.ts', "export { callerOf } from '../doors/context.ts'", 'server/doors/context.ts'],
     ['server/store/x.ts', "const nats = await import('@nats-io/jetstream')", '@nats-io/jetstream'],
+    ['server/store/x.ts', "import { sql } from 'drizzle-orm'", 'drizzle-orm'],
+    ['server/store/x.ts', "import { pgTable } from 'drizzle-orm/pg-core'", 'drizzle-orm'],
     ['server/store/x.ts', 'const part = await import(name)', 'a computed import'],
     ['server/engine/x.ts', "import { toTask } from '../doors/convert/task.ts'", 'server/doors/convert/task.ts'],
     ['server/engine/x.ts', "import type { Policy } from '../auth/policy.ts'", 'server/auth/policy.ts'],

@@ -1,6 +1,6 @@
-import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { limits } from '../domain/limits.ts';
 import { openConnection } from './connection.ts';
+import { drizzle, type PostgresJsDatabase } from './drizzle.ts';
 import { type DatabaseOptions, openCalls, type Sql, type SqlDatabase } from './sql-database.ts';
 import { type Ends, inShortTransaction, inTransaction } from './transaction.ts';
 

@@ -1,4 +1,4 @@
-import { bigint, jsonb, pgTable, primaryKey, smallint, text, timestamp } from 'drizzle-orm/pg-core';
+import { bigint, jsonb, pgTable, primaryKey, smallint, text, timestamp } from './drizzle.ts';
 
 /** Rules by which events from outside become tasks; templates and expressions as they were applied. */
 export const eventRule = pgTable(

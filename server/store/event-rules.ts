@@ -1,5 +1,4 @@
-import { and, asc, count, eq, gt, inArray, or, sql } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import { and, asc, count, eq, gt, inArray, or, type PostgresJsDatabase, sql } from './drizzle.ts';
 import { eventRule } from './event-rule-table.ts';
 import type { TypeFilter } from './task-filter.ts';
 

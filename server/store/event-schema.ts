@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import type { SystemEventData, SystemEventKind } from '../domain/system-event.ts';
 import {
   bigint,
   index,
@@ -7,11 +7,11 @@ import {
   pgTable,
   primaryKey,
   smallint,
+  sql,
   text,
   uniqueIndex,
   uuid,
-} from 'drizzle-orm/pg-core';
-import type { SystemEventData, SystemEventKind } from '../domain/system-event.ts';
+} from './drizzle.ts';
 import { instant, type StoredError, taskEventKind, taskState, xid8 } from './schema.ts';
 
 /**

@@ -1,6 +1,5 @@
-import { count, type SQL, sql } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { limits } from '../domain/limits.ts';
+import { count, type PostgresJsDatabase, type SQL, sql } from './drizzle.ts';
 import { task } from './schema.ts';
 import { matchesIndexedLabels, type TaskFilter } from './task-filter.ts';
 

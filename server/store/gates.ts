@@ -1,6 +1,5 @@
-import { and, eq, sql as fragment, getTableColumns, inArray } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { Sql } from './database.ts';
+import { and, eq, sql as fragment, getTableColumns, inArray, type PostgresJsDatabase } from './drizzle.ts';
 import { taskGate } from './schema.ts';
 
 export type GateRow = typeof taskGate.$inferSelect & {

@@ -1,7 +1,6 @@
 import { fileURLToPath } from 'node:url';
-import { drizzle } from 'drizzle-orm/postgres-js';
-import { migrate as runMigrations } from 'drizzle-orm/postgres-js/migrator';
 import postgres from 'postgres';
+import { drizzle, migrate as runMigrations } from './drizzle.ts';
 import { ensureEventPartitions } from './event-partitions.ts';
 import { rebaseStreamOrders } from './rebase-stream.ts';
 

@@ -1,5 +1,4 @@
-import { sql } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import { type PostgresJsDatabase, sql } from './drizzle.ts';
 import type { TypeName } from './limited-types.ts';
 
 /** What waits and runs of a type. */

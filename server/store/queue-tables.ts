@@ -1,5 +1,4 @@
-import { sql } from 'drizzle-orm';
-import { check, doublePrecision, index, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core';
+import { check, doublePrecision, index, integer, pgTable, primaryKey, sql, text, uuid } from './drizzle.ts';
 import { instant } from './schema.ts';
 
 /** What was left of queues with a limit when they were counted last; written under the lock of `lockQueueRoom`. */

@@ -1,4 +1,9 @@
-import { sql } from 'drizzle-orm';
+import { type Bucket, type CircuitBreaker, circuitStates, type Probe } from '../domain/circuit.ts';
+import { dependencyPolicies } from '../domain/dependency.ts';
+import { eventKinds } from '../domain/lifecycle.ts';
+import type { RetryPolicy } from '../domain/retry.ts';
+import { taskStates } from '../domain/task-state.ts';
+import type { TypeLimits } from '../domain/type-limits.ts';
 import {
   bigint,
   boolean,
@@ -13,16 +18,11 @@ import {
   primaryKey,
   real,
   smallint,
+  sql,
   text,
   timestamp,
   uuid,
-} from 'drizzle-orm/pg-core';
-import { type Bucket, type CircuitBreaker, circuitStates, type Probe } from '../domain/circuit.ts';
-import { dependencyPolicies } from '../domain/dependency.ts';
-import { eventKinds } from '../domain/lifecycle.ts';
-import type { RetryPolicy } from '../domain/retry.ts';
-import { taskStates } from '../domain/task-state.ts';
-import type { TypeLimits } from '../domain/type-limits.ts';
+} from './drizzle.ts';
 
 export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => 'bytea' });
 /** A transaction's id that never comes again; digits, because a number would not hold it. */

@@ -1,5 +1,4 @@
-import { and, asc, desc, gt, gte, lt, lte } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
+import { and, asc, desc, gt, gte, lt, lte, type PostgresJsDatabase } from './drizzle.ts';
 import { amongFewLabelled } from './few-labelled.ts';
 import { task } from './schema.ts';
 import { type TaskSummary, withoutPayloads } from './select-tasks.ts';

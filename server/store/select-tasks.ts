@@ -1,6 +1,5 @@
-import { and, eq, getTableColumns, gt, gte, inArray } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { TaskState } from '../domain/task-state.ts';
+import { and, eq, getTableColumns, gt, gte, inArray, type PostgresJsDatabase } from './drizzle.ts';
 import { taskEvent } from './event-schema.ts';
 import { task } from './schema.ts';
 

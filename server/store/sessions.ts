@@ -1,8 +1,7 @@
-import { and, asc, eq, sql as fragment, gt, type SQL } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { Fence } from '../domain/ids.ts';
 import type { SystemEventData } from '../domain/system-event.ts';
 import type { Sql } from './database.ts';
+import { and, asc, eq, sql as fragment, gt, type PostgresJsDatabase, type SQL } from './drizzle.ts';
 import { systemSubjectId } from './insert-system-events.ts';
 import { workerSession } from './schema.ts';
 

@@ -1,6 +1,5 @@
-import { and, count, desc, type SQL, sql } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import { limits } from '../domain/limits.ts';
+import { and, count, desc, type PostgresJsDatabase, type SQL, sql } from './drizzle.ts';
 import { amongFewLabelled } from './few-labelled.ts';
 import { task } from './schema.ts';
 import { matchesFilter, type TaskFilter } from './task-filter.ts';

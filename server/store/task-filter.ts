@@ -1,5 +1,5 @@
-import { and, eq, gte, inArray, isNotNull, isNull, lt, or, type SQL, sql } from 'drizzle-orm';
 import type { TaskState } from '../domain/task-state.ts';
+import { and, eq, gte, inArray, isNotNull, isNull, lt, or, type SQL, sql } from './drizzle.ts';
 import { task } from './schema.ts';
 
 /** Type names to match: exact ones and prefixes; `all` matches every type. */

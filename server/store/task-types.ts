@@ -1,6 +1,5 @@
-import { and, asc, eq, gt, isNull, or, sql } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { Sql } from './database.ts';
+import { and, asc, eq, gt, isNull, or, type PostgresJsDatabase, sql } from './drizzle.ts';
 import { taskType } from './schema.ts';
 import type { TypeFilter } from './task-filter.ts';
 

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type postgres from 'postgres';
 import type { Connection } from './connection.ts';
 import { isConnectionLost } from './database-error.ts';
+import type { PostgresJsDatabase } from './drizzle.ts';
 
 /** The connection belongs to this call alone, so that plain statements make a transaction. */
 export async function inTransaction<Result>(

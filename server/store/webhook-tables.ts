@@ -1,6 +1,5 @@
-import { sql } from 'drizzle-orm';
-import { boolean, index, integer, jsonb, pgEnum, pgTable, primaryKey, smallint, text, uuid } from 'drizzle-orm/pg-core';
 import { type WebhookFormat, webhookDeliveryStates } from '../domain/webhook.ts';
+import { boolean, index, integer, jsonb, pgEnum, pgTable, primaryKey, smallint, sql, text, uuid } from './drizzle.ts';
 import { bytea, instant, xid8 } from './schema.ts';
 
 /** An endpoint that gets events by HTTP requests. */

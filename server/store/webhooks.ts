@@ -1,6 +1,5 @@
-import { and, asc, eq, sql as fragment, isNull } from 'drizzle-orm';
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import type { Sql } from './database.ts';
+import { and, asc, eq, sql as fragment, isNull, type PostgresJsDatabase } from './drizzle.ts';
 import { webhook } from './webhook-tables.ts';
 
 export type WebhookRow = typeof webhook.$inferSelect;

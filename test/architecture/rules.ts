@@ -34,7 +34,7 @@ const parts: readonly Part[] = [
     folder: 'server/store/',
     files: ['server/domain/', 'server/store/'],
     // Its guard of sockets is why it may know of them.
-    notPackages: [...transport.filter((pattern) => !pattern.test('node:net')), ...messaging],
+    notPackages: [...transport.filter((pattern) => !pattern.test('node:net')), ...messaging, /^drizzle-orm$/],
   },
   {
     folder: 'server/engine/',
@@ -62,6 +62,8 @@ const parts: readonly Part[] = [
 /** The one place where each of these is needed. */
 const exceptions: Readonly<Record<string, readonly string[]>> = {
   'server/domain/json-schema.ts': ['ajv', 'ajv-formats'],
+  // Loads it in a way of its own.
+  'server/store/drizzle.ts': ['drizzle-orm'],
   // Runs what was built, or else the sources.
   'sdk/cli/bin/dstc.mjs': [computedImport],
 };
