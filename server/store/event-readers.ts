@@ -50,9 +50,9 @@ export interface ShardWishes {
 }
 
 /**
- * Gives a sign of life for what is held, lets go of what is given up, and takes what nobody holds any more, up to this
- * node's share: what all nodes that live would have each. One statement over eight rows, which writes nothing when all was
- * renewed a moment ago; the lag is one index probe a shard (see `dstc_events_unread`).
+ * Gives a sign of life, lets go of what is given up, and takes what no node holds that lives, up to this node's share: what
+ * all of those would have each. One statement over eight rows, which writes one, and none when there was a sign of life a
+ * moment ago; the lag is one index probe a shard (see `dstc_events_unread`).
  */
 export async function keepShards(
   sql: Sql,
@@ -82,19 +82,19 @@ export async function keepShards(
           known.map((k) => k.stays),
           arrayTypeIds.boolean,
         )}::boolean[]) AS k(shard, epoch, stays)
-    ), kept AS (
-      UPDATE event_reader SET node = CASE WHEN stays THEN node END,
-        expire_time = CASE WHEN stays THEN now() + ${lease} END
+    ), given_up AS (
+      UPDATE event_reader SET node = NULL
       FROM known
       WHERE reader = ${reader} AND event_reader.shard = known.shard AND event_reader.epoch = known.epoch AND node = ${node}
-        AND (NOT stays OR expire_time < now() + ${lease} * 0.7)
+        AND NOT stays
     ), taken AS (
-      UPDATE event_reader SET node = ${node}, expire_time = now() + ${lease}, epoch = epoch + 1
+      UPDATE event_reader SET node = ${node}, epoch = epoch + 1
       WHERE reader = ${reader} AND shard IN (
-        SELECT shard FROM event_reader
+        SELECT shard FROM event_reader AS row
         -- What is this node's and it does not know of: the answer that gave it was lost.
-        WHERE reader = ${reader} AND (node IS NULL OR node = ${node} OR expire_time <= now())
-          AND shard NOT IN (SELECT shard FROM known)
+        WHERE reader = ${reader} AND shard NOT IN (SELECT shard FROM known) AND NOT EXISTS (
+          SELECT FROM event_reader_node AS other
+          WHERE other.reader = row.reader AND other.node = row.node AND other.node <> ${node} AND expire_time > now())
         ORDER BY shard LIMIT CASE WHEN ${takes}::boolean THEN
           GREATEST(0, (SELECT shards_max FROM share) - ${held.length}::int) ELSE 0 END
         FOR UPDATE SKIP LOCKED
@@ -150,12 +150,12 @@ export async function countUnreadEvents(sql: Sql, reader: string, eventsMax: num
 /** Moves held shards on to where they have been read; answers with those that this node held still. */
 export async function storeHeldPositions(
   sql: Sql,
-  { reader, node, leaseMs }: ReaderNode,
+  { reader, node }: Pick<ReaderNode, 'reader' | 'node'>,
   read: readonly (ShardHold & { readonly position: EventPosition })[],
 ): Promise<ReadonlySet<number>> {
   const rows = await sql<{ shard: number }[]>`
     UPDATE event_reader SET stream_order = item.stream_order::xid8, subject_id = item.subject_id, sequence = item.sequence,
-      time = to_timestamp(item.time_ms / 1000), expire_time = now() + ${leaseMs}::float8 * interval '1 millisecond'
+      time = to_timestamp(item.time_ms / 1000)
     FROM unnest(
       ${read.map((r) => r.shard)}::smallint[], ${read.map((r) => r.epoch)}::int[],
       ${read.map((r) => r.position.order)}::text[], ${read.map((r) => r.position.subjectId)}::uuid[],
@@ -170,7 +170,7 @@ export async function storeHeldPositions(
 export async function releaseShards(sql: Sql, { reader, node }: Pick<ReaderNode, 'reader' | 'node'>): Promise<void> {
   await sql`
     WITH gone AS (DELETE FROM event_reader_node WHERE reader = ${reader} AND node = ${node})
-    UPDATE event_reader SET node = NULL, expire_time = NULL WHERE reader = ${reader} AND node = ${node}`;
+    UPDATE event_reader SET node = NULL WHERE reader = ${reader} AND node = ${node}`;
 }
 
 /**
@@ -204,7 +204,7 @@ export async function moveReader(sql: Sql, reader: string, to: EventPosition): P
   const { count } = await sql`
     UPDATE event_reader SET stream_order = ${to.order}::text::xid8, subject_id = ${to.subjectId}::uuid,
       sequence = ${to.sequence}::int, time = to_timestamp(${to.timeMs}::float8 / 1000),
-      node = NULL, expire_time = NULL, epoch = epoch + 1
+      node = NULL, epoch = epoch + 1
     WHERE reader = ${reader}`;
   return count > 0;
 }
@@ -214,5 +214,5 @@ function rewound(sql: Sql, backMs: number) {
   return sql`stream_order = '0', subject_id = '00000000-0000-0000-0000-000000000000', sequence = 0,
     time = CASE WHEN ${backMs}::float8 = 0 THEN to_timestamp(0)
       ELSE now() - ${backMs}::float8 * interval '1 millisecond' END,
-    node = NULL, expire_time = NULL, epoch = epoch + 1`;
+    node = NULL, epoch = epoch + 1`;
 }

@@ -87,9 +87,8 @@ export const eventReader = pgTable(
     subjectId: uuid('subject_id').notNull(),
     sequence: integer('sequence').notNull(),
     time: instant('time').notNull(),
-    /** Who reads; null is nobody. */
+    /** Who reads, for as long as it gives signs of life; null is nobody. */
     node: text('node'),
-    expireTime: instant('expire_time'),
     /** Grows with each new holder, so that a write of one that was gone for long is refused. */
     epoch: integer('epoch').notNull().default(0),
     /** Where everything that was read is now, such as a stream of its own; null when it was not said. */

@@ -40,7 +40,7 @@ export async function rebaseStreamOrders(sql: Sql): Promise<number> {
   await sql`UPDATE task SET stream_order = '0' WHERE stream_order >= ${reached}`;
   await sql`
     UPDATE event_reader SET stream_order = pg_current_xact_id(), subject_id = '00000000-0000-0000-0000-000000000000',
-      sequence = 0, node = NULL, expire_time = NULL, epoch = epoch + 1
+      sequence = 0, node = NULL, epoch = epoch + 1
     WHERE stream_order >= ${reached}`;
   // It gets what is unread, as it would have.
   await sql`UPDATE webhook SET since_order = pg_current_xact_id() WHERE since_order >= ${reached}`;

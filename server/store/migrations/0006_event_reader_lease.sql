@@ -1,0 +1,1 @@
+ALTER TABLE "event_reader" DROP COLUMN "expire_time";
