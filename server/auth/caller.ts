@@ -15,6 +15,8 @@ export interface Caller {
   require(permission: Permission, namespace: string, taskType: string): void;
   /** Throws PERMISSION_MISSING unless the caller holds it on all task types, also those to come. */
   requireOnAll(permission: Permission, namespace: string): void;
+  /** Throws PERMISSION_MISSING unless the caller holds it on all task types of all namespaces, also those to come. */
+  requireEverywhere(permission: Permission): void;
   /** The patterns of the task types that the caller holds the permission on; none means no type at all. */
   typePatterns(permission: Permission, namespace: string): readonly TypePattern[];
   /** On any task type, and without a namespace in any namespace. */
@@ -48,6 +50,9 @@ function createCaller(policy: Policy, principal: Principal, wantsJson: boolean):
       if (!policy.patterns(principal, permission, namespace).includes('*')) {
         throw permissionMissing(permission, namespace, '*');
       }
+    },
+    requireEverywhere(permission) {
+      if (!policy.holdsEverywhere(principal, permission)) throw permissionMissing(permission, '*', '*');
     },
     typePatterns: (permission, namespace) => policy.patterns(principal, permission, namespace),
     holdsAnywhere: (permission, namespace) => policy.holdsAnywhere(principal, permission, namespace),

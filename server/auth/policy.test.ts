@@ -177,4 +177,22 @@ describe('a caller', () => {
       }),
     );
   });
+
+  it('holds a permission everywhere only by one binding on all task types of all namespaces', async () => {
+    const types = "  - { role: admin, claims: { sub: types }, namespaces: ['*'], task_types: ['email.*'] }";
+    const one = "  - { role: admin, claims: { sub: one }, namespaces: [default], task_types: ['*'] }";
+    await writeFile(join(directory, 'next'), [text, types, one].join('\n'));
+    await rename(join(directory, 'next'), file);
+    await expect
+      .poll(() => policy.holdsAnywhere(principal({ sub: 'one' }), 'configure'), { timeout: 5_000 })
+      .toBe(true);
+    const everywhere = (sub: string) => policy.holdsEverywhere(principal({ sub }), 'configure');
+    expect(['root', 'types', 'one', 'nobody'].filter(everywhere)).toEqual(['root']);
+    expect(policy.holdsEverywhere(principal({ sub: 'root' }), 'operate')).toBe(false);
+    const callers = createCallers({ policy, verifier: { verify: async () => principal({ sub: 'one' }) } });
+    const caller = await callers.fromToken('token', { wantsJson: false });
+    expect(() => caller.requireEverywhere('configure')).toThrow(
+      expect.objectContaining({ message: expect.stringContaining('configure on task type * in namespace *') }),
+    );
+  });
 });

@@ -13,6 +13,8 @@ export interface Policy {
   patterns(principal: Principal, permission: Permission, namespace: string): readonly TypePattern[];
   /** On any task type, and without a namespace in any namespace. */
   holdsAnywhere(principal: Principal, permission: Permission, namespace?: string): boolean;
+  /** On all task types of all namespaces. */
+  holdsEverywhere(principal: Principal, permission: Permission): boolean;
   /** Which file decides: SHA-256 of its text, in hexadecimal. */
   digest(): string;
   /** Calls back when an answer may have changed, a binding's end included. Returns what ends it. */
@@ -85,6 +87,10 @@ export async function createPolicy(deps: { readonly log: AuthLog }, file: string
       ...new Set(evaluation.held(principal, permission, namespace).flatMap((binding) => binding.patterns)),
     ],
     holdsAnywhere: (principal, permission, namespace) => evaluation.held(principal, permission, namespace).length > 0,
+    holdsEverywhere: (principal, permission) =>
+      evaluation
+        .held(principal, permission, undefined)
+        .some(({ namespaces, patterns }) => namespaces === undefined && patterns.includes('*')),
     digest: () => createHash('sha256').update(text).digest('hex'),
     onChange(listener) {
       listeners.add(listener);

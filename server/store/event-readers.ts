@@ -199,13 +199,18 @@ export async function pointReaderAt(
   return count > 0;
 }
 
-/** Has a reader go on from another position; false when there is no such reader. */
-export async function moveReader(sql: Sql, reader: string, to: EventPosition): Promise<boolean> {
-  const { count } = await sql`
+/**
+ * Has a reader read again what comes after a position; false when there is no such reader. Shards that are not that far stay
+ * where they are: what they have not read must not be passed over.
+ */
+export async function moveReaderBack(sql: Sql, reader: string, to: EventPosition): Promise<boolean> {
+  const { count } = await sql`SELECT FROM event_reader WHERE reader = ${reader}`;
+  await sql`
     UPDATE event_reader SET stream_order = ${to.order}::text::xid8, subject_id = ${to.subjectId}::uuid,
       sequence = ${to.sequence}::int, time = to_timestamp(${to.timeMs}::float8 / 1000),
       node = NULL, epoch = epoch + 1
-    WHERE reader = ${reader}`;
+    WHERE reader = ${reader}
+      AND (stream_order, subject_id, sequence) > (${to.order}::text::xid8, ${to.subjectId}::uuid, ${to.sequence}::int)`;
   return count > 0;
 }
 

@@ -1,8 +1,10 @@
 import { ConnectError } from '@connectrpc/connect';
+import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toCursor } from '../../server/doors/convert/cursor.ts';
 import { toPageToken } from '../../server/doors/convert/page-token.ts';
 import { refusalOf } from '../doors/rig.ts';
+import { grpcCaller } from '../services/caller.ts';
 import { type EventRig, startEventRig } from './rig.ts';
 import { eventDoors, type SubscriberOptions } from './subscriber.ts';
 
@@ -103,4 +105,16 @@ it('takes an old cursor of a subscription that began with a time, which asked fo
   const position = { order: '5', subjectId: id, sequence: 1, timeMs: oldMs };
   const subscriber = await rig.subscribe({ request: startAt(toCursor('default', { position, sinceMs: oldMs })) });
   await expect(subscriber.untilCaughtUp()).resolves.not.toBeInstanceOf(ConnectError);
+});
+
+it('refuses to publish events of all namespaces once more for who operates one, whatever types and namespace that is', async () => {
+  const caller = grpcCaller(rig.coordinator.grpcAddress);
+  const { rebuildEvents } = EventService.method;
+  const refusal = async (who: Parameters<EventRig['token']>[0]) => caller.call(rebuildEvents, {}, await rig.token(who));
+  for (const who of ['alice', 'stranger'] as const) {
+    await expect(refusal(who)).rejects.toMatchObject({ infos: [{ reason: 'PERMISSION_MISSING' }] });
+  }
+  // It has the right, and nothing is published here.
+  await expect(refusal('root')).rejects.toMatchObject({ infos: [{ reason: 'UNIMPLEMENTED' }] });
+  caller.close();
 });

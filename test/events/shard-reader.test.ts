@@ -4,7 +4,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { eventShards, positionBefore } from '../../server/domain/event-position.ts';
 import { type EventConsumer, type ShardReader, startShardReader } from '../../server/events/shard-reader.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
-import { insertReaderPositions, keepShards, storeHeldPositions } from '../../server/store/event-readers.ts';
+import {
+  insertReaderPositions,
+  keepShards,
+  moveReaderBack,
+  storeHeldPositions,
+} from '../../server/store/event-readers.ts';
 import { insertTasks } from '../../server/store/insert-tasks.ts';
 import { leasePendingTasks } from '../../server/store/lease-tasks.ts';
 import type { StoredEvent } from '../../server/store/select-events.ts';
@@ -109,6 +114,20 @@ test('refuses the position of a node that was gone for longer than its lease', a
   expect(kept.shards.map((shard) => [shard.is, shard.position.order])).toEqual(
     Array(eventShards).fill(['not held', '1']),
   );
+});
+
+test('reads again from an earlier place when it is told so, and passes over nothing when that place is a later one', async () => {
+  const node = { reader: 'nats', node: 'node', leaseMs: 60_000 };
+  await writer.run((run) => insertReaderPositions(run, 'nats', positionBefore('5', Date.now())));
+  const { shards } = await writer.run((run) => keepShards(run, node, { held: [], givenUp: [], takes: true }));
+  const far = shards.slice(0, 3).map((shard) => ({ ...shard, position: positionBefore('9', Date.now()) }));
+  await writer.run((run) => storeHeldPositions(run, node, far));
+
+  expect(await writer.run((run) => moveReaderBack(run, 'nats', positionBefore('7', Date.now())))).toBe(true);
+  const kept = await writer.run((run) => keepShards(run, node, { held: shards, givenUp: [], takes: true }));
+  const places = kept.shards.toSorted((a, b) => a.shard - b.shard).map(({ is, position }) => [is, position.order]);
+  expect(places).toEqual([...Array(3).fill(['not held', '7']), ...Array(eventShards - 3).fill(['held', '5'])]);
+  expect(await writer.run((run) => moveReaderBack(run, 'webhooks', positionBefore('7', Date.now())))).toBe(false);
 });
 
 test('events whose delivery failed come again, and later ones of their shard not before', async () => {

@@ -85,7 +85,7 @@ export interface Client extends Control, ControlMany, EventPublishing {
   events(options?: EventsOptions): AsyncIterable<DstcEvent>;
   /**
    * Has the events of all namespaces published to NATS once more, for a stream that has lost some. Resolves when it has
-   * begun. Takes the permission `operate` on all task types.
+   * begun. Takes the permission `operate` on all task types of all namespaces.
    */
   rebuildEvents(options?: RebuildEventsOptions): Promise<void>;
   /** What the newest dead letters failed with. */
@@ -159,7 +159,7 @@ export function createClient(options: ClientOptions): Client {
     watch: (ids, watchOptions) => watchTasks(caller, namespace, ids, watchOptions),
 
     events: (eventsOptions) => streamEvents(caller, namespace, eventsOptions),
-    rebuildEvents: (rebuildOptions) => rebuildEvents(caller, namespace, rebuildOptions),
+    rebuildEvents: (rebuildOptions) => rebuildEvents(caller, rebuildOptions),
 
     ...createControl(caller, namespace),
     ...createControlMany(caller, namespace),

@@ -9,14 +9,10 @@ export interface RebuildEventsOptions {
 }
 
 /** Has events published to NATS once more. */
-export async function rebuildEvents(
-  caller: Caller,
-  namespace: string,
-  { since }: RebuildEventsOptions = {},
-): Promise<void> {
-  const request = create(RebuildEventsRequestSchema, {
-    namespace,
-    ...(since !== undefined && { startTime: timestampFromDate(since) }),
-  });
+export async function rebuildEvents(caller: Caller, { since }: RebuildEventsOptions = {}): Promise<void> {
+  const request = create(
+    RebuildEventsRequestSchema,
+    since === undefined ? {} : { startTime: timestampFromDate(since) },
+  );
   await caller.unary(EventService.method.rebuildEvents, request);
 }

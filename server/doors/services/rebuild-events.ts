@@ -5,9 +5,8 @@ import { DstcError } from '../../domain/errors.ts';
 import { positionBefore } from '../../domain/event-position.ts';
 import { startAt } from '../../events/start.ts';
 import type { Database } from '../../store/database.ts';
-import { moveReader } from '../../store/event-readers.ts';
+import { moveReaderBack } from '../../store/event-readers.ts';
 import { callerOf } from '../context.ts';
-import { namespaceOf } from '../convert/namespace.ts';
 import { optionalDate } from '../convert/time.ts';
 
 export interface RebuildEventsDeps {
@@ -23,10 +22,10 @@ export function rebuildEvents({
   return {
     async rebuildEvents(request, context) {
       const caller = callerOf(context);
-      caller.requireOnAll('operate', namespaceOf(request));
+      caller.requireEverywhere('operate');
       const since = optionalDate('start_time', request.startTime);
       const from = since === undefined ? positionBefore('0', 0) : (await startAt(database, since.getTime())).position;
-      const isKnown = await database.run((sql) => moveReader(sql, 'nats', from));
+      const isKnown = await database.run((sql) => moveReaderBack(sql, 'nats', from));
       if (!isKnown) throw new DstcError('UNIMPLEMENTED', 'no node publishes events: none was started with NATS_URL');
       log.warn({ since, actor: caller.principal.actor }, 'events are published once more');
       return {};

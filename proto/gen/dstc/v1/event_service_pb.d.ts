@@ -277,16 +277,9 @@ export declare const PublishEventsResponseSchema: GenMessage<PublishEventsRespon
  */
 export declare type RebuildEventsRequest = Message<"dstc.v1.RebuildEventsRequest"> & {
   /**
-   * The tenant in which the caller has the permission; empty means `default`.
-   *
-   * @generated from field: string namespace = 1;
-   */
-  namespace: string;
-
-  /**
    * What happened at this time or later; unset means everything that history holds.
    *
-   * @generated from field: google.protobuf.Timestamp start_time = 2;
+   * @generated from field: google.protobuf.Timestamp start_time = 1;
    */
   startTime?: Timestamp | undefined;
 };
@@ -369,7 +362,7 @@ export declare const EventService: GenService<{
   /**
    * Publishes events to NATS once more, of all namespaces: all that history holds, or from a time on. For a stream that
    * has lost some of them; consumers drop those that they had by their `id`. Answers at once; new events follow when the old
-   * ones are out. The permission must cover all task types (`*`).
+   * ones are out. What is not published yet is not passed over. The permission must cover all task types of all namespaces (`*`).
    * Errors: UNIMPLEMENTED when no node has ever published events, as none was started with NATS.
    *
    * @generated from rpc dstc.v1.EventService.RebuildEvents

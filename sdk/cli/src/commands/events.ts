@@ -125,7 +125,7 @@ const rebuild = buildCommand<CallFlags & { readonly since?: Date }, [], CliConte
     brief: 'Publish events to NATS once more',
     fullDescription: `For a stream that has lost some of them: publishes everything that history holds, or what happened since a time, of all
 namespaces. Consumers drop what they had by its id. New events follow when the old ones are out. Takes the permission operate
-on all task types. A stream that is deleted or loses its store needs no help: the coordinators notice.`,
+on all task types of all namespaces. A stream that is deleted or loses its store needs no help: the coordinators notice.`,
   },
 });
 
