@@ -1,5 +1,7 @@
 import { DstcError, type FieldViolation } from './errors.ts';
 import type { JsonCheck } from './json-schema.ts';
+import { isLargerThan } from './json-size.ts';
+import type { JsonValue } from './json-value.ts';
 
 /** Data that is carried and not interpreted. */
 export interface Payload {
@@ -21,6 +23,15 @@ export function checkPayloadSize(name: string, payload: Payload, bytesMax: numbe
     `${name} has ${payload.data.byteLength} bytes, more than the ${bytesMax} allowed; send less, or where it can be had`,
     { metadata: { limit_bytes: String(bytesMax), actual_bytes: String(payload.data.byteLength) } },
   );
+}
+
+/** JSON as a payload. Refuses what would be larger than the limit before it is written. */
+export function jsonPayload(name: string, value: JsonValue, bytesMax: number): Payload {
+  if (isLargerThan(bytesMax, value)) {
+    const message = `${name} has more than the ${bytesMax} bytes allowed; send less, or where it can be had`;
+    throw new DstcError('PAYLOAD_TOO_LARGE', message, { metadata: { limit_bytes: String(bytesMax) } });
+  }
+  return { data: Buffer.from(JSON.stringify(value)), contentType: jsonContentType };
 }
 
 /** What is wrong with a payload by a schema; nothing when there is no schema. */

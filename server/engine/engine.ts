@@ -129,7 +129,7 @@ export function assembleEngine(deps: EngineDeps, options: EngineOptions): Omit<E
     controlMany: createControlMany({ database, wake }),
     drain: createDrain({ database, wake }),
     eventRules,
-    fireEvent: createFireEvent({ eventRules, submit }),
+    fireEvent: createFireEvent({ eventRules, submit, payloadBytesMax }),
     watch: createWatch({ database, wake, log }),
     dispatch,
     sessions,

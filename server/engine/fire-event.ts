@@ -5,7 +5,7 @@ import type { CloudEvent } from '../domain/cloud-event.ts';
 import { DstcError } from '../domain/errors.ts';
 import type { EventRule, RuleProduct } from '../domain/event-rule.ts';
 import { type EventView, viewEvent } from '../domain/event-view.ts';
-import { jsonContentType, type Payload } from '../domain/payload.ts';
+import { jsonContentType, jsonPayload, type Payload } from '../domain/payload.ts';
 import type { EventRules } from './event-rules.ts';
 import type { Submission, Submit } from './submit.ts';
 
@@ -35,6 +35,7 @@ export type FireEvent = (event: CloudEvent, from: EventSender) => Promise<readon
 export interface FireEventDeps {
   readonly eventRules: EventRules;
   readonly submit: Submit;
+  readonly payloadBytesMax: number;
 }
 
 export function createFireEvent(deps: FireEventDeps): FireEvent {
@@ -49,7 +50,7 @@ export function createFireEvent(deps: FireEventDeps): FireEvent {
       const outcome = attempt(async () => {
         const product = apply(view);
         if (product === undefined) return undefined;
-        const submitted = await deps.submit(ruleSubmission(row, view, product, from));
+        const submitted = await deps.submit(ruleSubmission(deps, row, view, product, from));
         return submitted.kind === 'inserted'
           ? { taskId: submitted.inserted.id, alreadyExisted: false }
           : { taskId: submitted.id, alreadyExisted: true };
@@ -65,8 +66,9 @@ export function createFireEvent(deps: FireEventDeps): FireEvent {
   };
 }
 
-/** The task that a rule makes of an event. */
+/** The task that a rule makes of an event. Throws PAYLOAD_TOO_LARGE. */
 export function ruleSubmission(
+  { payloadBytesMax }: Pick<FireEventDeps, 'payloadBytesMax'>,
   rule: EventRule,
   view: EventView,
   product: RuleProduct,
@@ -76,7 +78,7 @@ export function ruleSubmission(
   return {
     namespace: rule.namespace,
     type: rule.taskType,
-    input: inputOf(event, product),
+    input: inputOf(event, product, payloadBytesMax),
     idempotency: { key: keyOf(rule, event), inputIdentity: identityOf(view), isWhole: true },
     priority: rule.priority ?? undefined,
     delayMs: rule.delayMs,
@@ -103,8 +105,8 @@ async function attempt<Result>(work: () => Promise<Result>): Promise<Result | Ds
   }
 }
 
-function inputOf({ data }: CloudEvent, { input }: RuleProduct): Payload {
-  if (input !== undefined) return { data: Buffer.from(JSON.stringify(input)), contentType: jsonContentType };
+function inputOf({ data }: CloudEvent, { input }: RuleProduct, bytesMax: number): Payload {
+  if (input !== undefined) return jsonPayload('input', input, bytesMax);
   return data ?? { data: new Uint8Array(), contentType: jsonContentType };
 }
 

@@ -96,6 +96,16 @@ describe.each(doorNames)('over %s', (doorName) => {
       expect(JSON.stringify([refusal.message, refusal.violations])).not.toContain('secret');
     });
 
+    it('makes no task when its input would be larger than inputs may be, however short the template is', async () => {
+      const input = json(Array.from({ length: 330 }, () => '${event.data.s}'));
+      await apply({ name: name('large'), eventType: type('large'), input });
+      await refused(() => publish(event('large', { data: data({ s: '\u0001'.repeat(70_000) }) })), {
+        code: 'ResourceExhausted',
+        reason: 'PAYLOAD_TOO_LARGE',
+        metadata: { limit_bytes: String(2 * 1024 * 1024), event_rule: name('large') },
+      });
+    });
+
     it('stands beside what the others have made', async () => {
       await apply({ name: name('mixed.a'), eventType: type('mixed'), condition: 'event.data.missing' });
       await apply({ name: name('mixed.b'), eventType: type('mixed') });

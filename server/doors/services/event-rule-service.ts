@@ -118,7 +118,7 @@ export function eventRuleService(deps: EventRuleServiceDeps): ServiceImpl<typeof
         const product = apply(view);
         if (product === undefined) return create(TestEventRuleResponseSchema);
         const from = { creator: caller.principal.actor, traceParent: traceParentOf(context) };
-        const submission = ruleSubmission(rule, view, product, from);
+        const submission = ruleSubmission(deps, rule, view, product, from);
         await checkInput(deps, rule.namespace, rule.taskType, submission.input);
         return create(TestEventRuleResponseSchema, {
           matches: true,
