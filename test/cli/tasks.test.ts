@@ -1,5 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 import type { DeadLetterGroup, Task, TaskEvent } from '@dstc/sdk';
 import { PermanentError, Worker } from '@dstc/sdk';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -197,6 +198,38 @@ test('groups dead letters, redrives some of them with another input, and discard
   expect(await json('task', 'list', '--dead-letters', ...dead)).toEqual([]);
   await worker.stop();
 });
+
+test('shows what a worker says without letting it steer the terminal', { timeout: 120_000 }, async () => {
+  const worker = new Worker({ address: coordinator.grpcAddress, credentials: coordinator.credentials('worker') });
+  worker.handle('count', () => {
+    throw new PermanentError('BAD', 'esc \u001b]0;pwn\u0007 \u001b[31mred \rover\nstate  SUCCEEDED \u202e\u009b31m');
+  });
+  await worker.start();
+  const { id } = await json<Task>('task', 'submit', 'count', '--input', '"x"', '--label', 'story=words');
+  await run(['task', 'await', id]);
+  await worker.stop();
+  const env = { XDG_CONFIG_HOME: join(home, 'config'), FORCE_COLOR: '1' };
+  for (const args of [
+    ['task', 'get', id],
+    ['task', 'list', '--label', 'story=words'],
+    ['task', 'history', id],
+    ['task', 'dead-letters', '--label', 'story=words'],
+    ['events', 'replay', '--task', id, '--since', '1h'],
+    ['events', 'replay', '--task', id, '--since', '1h', '-o', 'jsonl'],
+  ]) {
+    const { stdout } = await dstc(args, { cwd: home, env });
+    expect(stdout).toContain('esc \\u001b]0;pwn\\u0007 \\u001b[31mred \\');
+    expect(stdout).not.toMatch(/^state +SUCCEEDED/m);
+    expect(steering(stdout)).toEqual([]);
+  }
+  const { stderr } = await run(['task', 'list', '--type', 'a\u009b31m\u202e']);
+  expect(steering(stderr)).toEqual([]);
+});
+
+/** Characters that the command should not have written; colours of its own it may. */
+function steering(text: string): string[] {
+  return stripVTControlCharacters(text).match(/(?!\n)[\p{Cc}\p{Bidi_Control}]/gu) ?? [];
+}
 
 test('steers all tasks that match, and none by accident', { timeout: 120_000 }, async () => {
   for (const part of ['a', 'b', 'b']) await json('task', 'submit', 'idle', '--label', `part=${part}`, '--delay', '1h');

@@ -14,10 +14,11 @@ import { completeCommand } from './completion.ts';
 import type { CliContext } from './context.ts';
 import { errorText } from './error-text.ts';
 import { Exit, exitCodeOf } from './exit.ts';
+import { shown } from './output/shown.ts';
 
 /** Every command there is. */
 export function createApplication({ version, debug }: { version: string; debug: boolean }): Application<CliContext> {
-  const describe = (error: unknown) => (debug && error instanceof Error ? String(error.stack) : errorText(error));
+  const describe = (error: unknown) => shown(debug && error instanceof Error ? String(error.stack) : errorText(error));
   const failure = (error: unknown) => (error instanceof Exit ? '' : `dstc: ${describe(error)}`);
   const application: Application<CliContext> = buildApplication(
     buildRouteMap({

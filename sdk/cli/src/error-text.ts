@@ -1,5 +1,6 @@
 import type { DstcError, ErrorReason } from '@dstc/sdk';
 import { UsageError } from './exit.ts';
+import { oneLine } from './output/shown.ts';
 
 /** One line that says what went wrong and what to do, and a line for each field that broke a rule. */
 export function errorText(error: unknown): string {
@@ -9,7 +10,7 @@ export function errorText(error: unknown): string {
   const hint = hints[error.reason];
   const lines = [`${firstLine(error.message)} (${error.reason})${hint === undefined ? '' : `; ${hint}`}`];
   for (const { field, description } of error.violations) {
-    const violation = `${field}: ${description}`;
+    const violation = oneLine(`${field}: ${description}`);
     // A single one is often the whole message.
     if (!error.message.includes(violation)) lines.push(`  ${violation}`);
   }

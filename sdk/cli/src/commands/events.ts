@@ -10,6 +10,7 @@ import { parseLabelCondition, type WrittenCondition } from '../label-condition.t
 import { eventText } from '../output/event-text.ts';
 import { jsonValue } from '../output/print.ts';
 import type { Screen } from '../output/screen.ts';
+import type { Text } from '../output/shown.ts';
 import { parseTime } from '../time.ts';
 import { publish } from './publish-events.ts';
 
@@ -171,6 +172,6 @@ async function printEvents(
   }
 }
 
-function lineOf(screen: Screen, output: CallFlags['output'], event: DstcEvent): string {
+function lineOf(screen: Screen, output: CallFlags['output'], event: DstcEvent): Text {
   return output === 'table' ? eventText(screen.colors, event) : JSON.stringify(event, jsonValue);
 }

@@ -8,6 +8,7 @@ import { formatDurationMs } from '../duration.ts';
 import { UsageError } from '../exit.ts';
 import { connectionFlags, textFlag } from '../flags.ts';
 import { type Login, profileDefault, removeLogin, writeLogin } from '../login-store.ts';
+import { paint } from '../output/shown.ts';
 
 interface LoginFlags extends ConnectionFlags {
   readonly issuer?: string;
@@ -101,7 +102,7 @@ async function signIn({ screen }: CliContext, login: Login): Promise<TokenSet> {
     scope,
     onPrompt({ verificationUri, verificationUriComplete, userCode, expiresInMs }) {
       const { bold } = screen.colors;
-      screen.err(`Open ${bold(verificationUri)} in a browser and enter the code ${bold(userCode)}`);
+      screen.err(['Open ', paint(bold, verificationUri), ' in a browser and enter the code ', paint(bold, userCode)]);
       if (verificationUriComplete !== undefined) screen.err(`or open ${verificationUriComplete}`);
       screen.err(`The code is good for ${formatDurationMs(expiresInMs)}. Waiting…`);
     },

@@ -4,6 +4,7 @@ import type { CliContext } from '../context.ts';
 import { type CallFlags, callAliases, callFlags, textFlag } from '../flags.ts';
 import { pauseText } from '../output/pause-text.ts';
 import { printOne } from '../output/print.ts';
+import type { Painted } from '../output/shown.ts';
 import { formatFields } from '../output/table.ts';
 
 const get = buildCommand<CallFlags, [], CliContext>({
@@ -42,7 +43,7 @@ function change(command: (namespaces: Namespaces, options: PauseOptions) => Prom
   });
 }
 
-function namespaceText({ namespace, pause }: Namespace): string {
+function namespaceText({ namespace, pause }: Namespace): Painted {
   return formatFields([
     ['namespace', namespace],
     ['paused', pauseText(pause) ?? 'no'],

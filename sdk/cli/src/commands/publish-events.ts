@@ -8,6 +8,7 @@ import { Exit, UsageError } from '../exit.ts';
 import { type CallFlags, callAliases, callFlags, type Label, labelsFlag, textFlag } from '../flags.ts';
 import { readInput } from '../input.ts';
 import { printMany } from '../output/print.ts';
+import { oneLine, type Painted } from '../output/shown.ts';
 import { formatTable } from '../output/table.ts';
 
 interface PublishFlags extends CallFlags {
@@ -41,7 +42,7 @@ export const publish = buildCommand<PublishFlags, [], CliContext>({
     const results = await client.publishEvents(events);
     await printMany(this.screen, flags.output, results.flatMap(linesOf), linesText);
     const errors = results.flatMap(errorsOf);
-    for (const error of errors) this.screen.err(error);
+    for (const error of errors) this.screen.err(oneLine(error));
     if (errors.length > 0) throw new Exit(1);
   },
   parameters: {
@@ -119,7 +120,7 @@ function errorsOf(result: PublishResult, index: number): string[] {
   );
 }
 
-function linesText(lines: readonly PublishedLine[]): string {
+function linesText(lines: readonly PublishedLine[]): Painted {
   return formatTable(
     [
       { title: 'event', value: ({ event }: PublishedLine) => String(event) },

@@ -7,6 +7,7 @@ import { type CallFlags, callAliases, callFlags, durationFlag, textFlag } from '
 import { type InputFlags, readInput } from '../input.ts';
 import { printMany, printOne } from '../output/print.ts';
 import { startProgressBar } from '../output/progress-bar.ts';
+import type { Painted } from '../output/shown.ts';
 import { formatFields } from '../output/table.ts';
 import { tasksText } from '../output/task-text.ts';
 
@@ -87,7 +88,12 @@ async function steerMany(
   }
 }
 
-function resultText({ matched, changed, sampleIds, dryRun }: ControlManyResult & { readonly dryRun: boolean }): string {
+function resultText({
+  matched,
+  changed,
+  sampleIds,
+  dryRun,
+}: ControlManyResult & { readonly dryRun: boolean }): Painted {
   const more = changed > sampleIds.length ? ' …' : '';
   return formatFields([
     ['matched', String(matched)],

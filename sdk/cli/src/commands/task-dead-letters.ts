@@ -4,6 +4,7 @@ import type { CliContext } from '../context.ts';
 import { type FilterFlags, filterAliases, filterFlags, filterOfFlags } from '../filter-flags.ts';
 import { type CallFlags, callAliases, callFlags } from '../flags.ts';
 import { printMany } from '../output/print.ts';
+import type { Painted } from '../output/shown.ts';
 import { formatTable } from '../output/table.ts';
 import { ageText } from '../output/task-text.ts';
 
@@ -26,7 +27,7 @@ export const deadLetters = buildCommand<CallFlags & FilterFlags, [], CliContext>
   },
 });
 
-function groupsText(groups: readonly DeadLetterGroup[], now: Date): string {
+function groupsText(groups: readonly DeadLetterGroup[], now: Date): Painted {
   return formatTable(
     [
       { title: 'count', value: (group: DeadLetterGroup) => String(group.count) },

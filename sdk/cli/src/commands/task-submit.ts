@@ -17,6 +17,7 @@ import { type InputFlags, readInput, readJsonLines } from '../input.ts';
 import { printMany, printOne } from '../output/print.ts';
 import { printEnded } from '../output/print-ended.ts';
 import { startProgressBar } from '../output/progress-bar.ts';
+import { oneLine, type Painted } from '../output/shown.ts';
 import { formatTable } from '../output/table.ts';
 import { taskText } from '../output/task-text.ts';
 import { chunks, waitForEnd } from '../wait.ts';
@@ -153,7 +154,7 @@ async function submitLines(
     bar.stop();
   }
   const refused = results.filter((result) => 'error' in result);
-  for (const { line, error, reason } of refused) screen.err(`line ${line}: ${error} (${reason})`);
+  for (const { line, error, reason } of refused) screen.err(oneLine(`line ${line}: ${error} (${reason})`));
   const ids = results.flatMap((result) => ('id' in result ? [result.id] : []));
   if (flags.wait && ids.length > 0) {
     const wait = { ids, timeoutMs: flags.timeout, withPayloads: flags.output !== 'table', signal: interrupted };
@@ -176,7 +177,7 @@ function lineResult(line: number, result: SubmitResult): LineResult {
     : { line, reason: result.error.reason, error: result.error.message };
 }
 
-function linesText(results: readonly LineResult[]): string {
+function linesText(results: readonly LineResult[]): Painted {
   const submitted = results.filter((result) => 'id' in result);
   return formatTable(
     [

@@ -18,6 +18,7 @@ import {
 } from '../flags.ts';
 import { printMany } from '../output/print.ts';
 import type { Screen } from '../output/screen.ts';
+import { oneLine, type Painted } from '../output/shown.ts';
 import { formatTable } from '../output/table.ts';
 import { ageText } from '../output/task-text.ts';
 
@@ -61,7 +62,7 @@ const exec = buildCommand<ExecFlags, string[], CliContext>({
       name: `dstc worker exec ${command}`,
       onConnected: () => news(`connected to ${target.address}: working on ${types.join(', ')}; Ctrl-C to stop`),
       onDrain: ({ reason }) =>
-        news(`an operator drains this worker${reason === '' ? '' : `: ${reason}`}; finishing what is begun`),
+        news(oneLine(`an operator drains this worker${reason === '' ? '' : `: ${reason}`}; finishing what is begun`)),
       onError: (error) => news(errorText(error)),
     });
     for (const type of types) worker.handle(type, programHandler(options, running));
@@ -188,7 +189,7 @@ export const workerCommands = buildRouteMap({
   docs: { brief: 'Workers: run any program as one, and see who works' },
 });
 
-function workersText(workers: readonly WorkerSession[]): string {
+function workersText(workers: readonly WorkerSession[]): Painted {
   const now = new Date();
   return formatTable(
     [

@@ -1,10 +1,11 @@
 import type { EventRule, EventRuleTest } from '@dstc/sdk';
 import { formatDurationMs } from '../duration.ts';
+import type { Painted } from './shown.ts';
 import { formatFields, formatTable } from './table.ts';
 import { ageText } from './task-text.ts';
 
 /** Event rules, one a line. */
-export function eventRulesText(rules: readonly EventRule[]): string {
+export function eventRulesText(rules: readonly EventRule[]): Painted {
   const now = new Date();
   return formatTable(
     [
@@ -19,7 +20,7 @@ export function eventRulesText(rules: readonly EventRule[]): string {
 }
 
 /** One event rule with everything that is known of it. */
-export function eventRuleText(rule: EventRule): string {
+export function eventRuleText(rule: EventRule): Painted {
   return formatFields([
     ['name', rule.name],
     ['description', rule.description],
@@ -37,7 +38,7 @@ export function eventRuleText(rule: EventRule): string {
 }
 
 /** What a rule would make of an event. */
-export function eventRuleTestText({ matches, submission, error }: EventRuleTest): string {
+export function eventRuleTestText({ matches, submission, error }: EventRuleTest): Painted {
   return formatFields([
     ['matches', matches ? 'yes' : 'no'],
     ['error', error && `${error.message} (${error.reason})`],

@@ -2,6 +2,7 @@ import type { DstcEvent } from '@dstc/sdk';
 import picocolors from 'picocolors';
 import { expect, test } from 'vitest';
 import { eventText } from './event-text.ts';
+import { shown } from './shown.ts';
 
 const base = {
   ...{ id: 'x', source: '/cells/dstc', namespace: 'default', sequence: 1, actor: 'ann@id.example', traceParent: '' },
@@ -16,10 +17,10 @@ test.each<[DstcEvent, string]>([
       ...{ ...ofTask, type: 'dstc.task.retry_scheduled.v1', kind: 'task.retry_scheduled' },
       data: {
         ...{ task, lease: undefined, reason: '', retryDelayMs: 1_500 },
-        error: { code: 'TIMEOUT', message: 'no answer\nwithin 5 s', kind: 'TRANSIENT' },
+        error: { code: 'TIMEOUT', message: 'no answer\nwithin\u001b[2J 5 s', kind: 'TRANSIENT' },
       },
     },
-    '2030-01-31T12:00:00.123Z  task.retry_scheduled  email.send  t-1  ann@id.example  attempt 2, TIMEOUT: no answer within 5 s, again in 1.5s',
+    '2030-01-31T12:00:00.123Z  task.retry_scheduled  email.send  t-1  ann@id.example  attempt 2, TIMEOUT: no answer within\\u001b[2J 5 s, again in 1.5s',
   ],
   [
     { ...ofTask, type: 'dstc.task.submitted.v1', kind: 'task.submitted', data: { task: { ...task, attempt: 0 } } },
@@ -56,5 +57,5 @@ test.each<[DstcEvent, string]>([
     '2030-01-31T12:00:00.123Z  dstc.run.started.v1   r-1  ann@id.example',
   ],
 ])('says in one line what has happened', (event, text) => {
-  expect(eventText(picocolors.createColors(false), event)).toBe(text);
+  expect(shown(eventText(picocolors.createColors(false), event))).toBe(text);
 });

@@ -1,19 +1,21 @@
 import type { DstcEvent, TaskError } from '@dstc/sdk';
 import { formatDurationMs } from '../duration.ts';
 import type { Screen } from './screen.ts';
+import { oneLine, type Painted, paint, shown } from './shown.ts';
 
 type Colors = Screen['colors'];
 
 /** An event in one line: when, what, of which type, about what, by whom, and what else there is to say. */
-export function eventText(colors: Colors, event: DstcEvent): string {
+export function eventText(colors: Colors, event: DstcEvent): Painted {
   const { time, taskType, subject, actor } = event;
   const name = event.kind === 'unknown' ? event.type : event.kind;
   const about = subject === taskType ? '' : subject;
-  return [
-    colors.gray(time?.toISOString() ?? ''),
-    colorOf(colors, name)(name.padEnd(kindWidth)),
-    ...[taskType, about, colors.gray(actor), noteOf(event)].filter((part) => part !== ''),
-  ].join('  ');
+  const parts = [
+    paint(colors.gray, time?.toISOString() ?? ''),
+    paint(colorOf(colors, name), name.padEnd(kindWidth)),
+    ...[taskType, about, paint(colors.gray, actor), noteOf(event)].filter((part) => part !== ''),
+  ];
+  return { painted: oneLine(parts.map(shown).join('  ')) };
 }
 
 /** That of `task.retry_scheduled`; few are longer. */
@@ -41,11 +43,7 @@ function noteOf({ data }: DstcEvent): string {
         .join(' '),
     'node' in data && data.node !== '' && `on ${data.node}`,
   ];
-  // Workers and people choose some of these words: each event stays one line.
-  return parts
-    .filter((part) => typeof part === 'string' && part !== '')
-    .join(', ')
-    .replaceAll(/\s+/g, ' ');
+  return parts.filter((part) => typeof part === 'string' && part !== '').join(', ');
 }
 
 function errorText({ code, message }: TaskError): string {

@@ -1,10 +1,11 @@
 import type { Screen } from './screen.ts';
+import type { Text } from './shown.ts';
 
 export const outputFormats = ['table', 'json', 'jsonl'] as const;
 export type OutputFormat = (typeof outputFormats)[number];
 
 /** Prints one thing: by `asTable`, or as JSON. */
-export function printOne<T>(screen: Screen, format: OutputFormat, thing: T, asTable: (thing: T) => string): void {
+export function printOne<T>(screen: Screen, format: OutputFormat, thing: T, asTable: (thing: T) => Text): void {
   screen.out(textOf(format, thing, asTable));
 }
 
@@ -13,7 +14,7 @@ export async function printMany<T>(
   screen: Screen,
   format: OutputFormat,
   things: AsyncIterable<T> | Iterable<T>,
-  asTable: (things: readonly T[]) => string,
+  asTable: (things: readonly T[]) => Text,
 ): Promise<void> {
   if (format === 'jsonl') {
     for await (const thing of things) screen.out(JSON.stringify(thing, jsonValue));
@@ -24,7 +25,7 @@ export async function printMany<T>(
   printOne(screen, format, all, asTable);
 }
 
-function textOf<T>(format: OutputFormat, thing: T, asTable: (thing: T) => string): string {
+function textOf<T>(format: OutputFormat, thing: T, asTable: (thing: T) => Text): Text {
   switch (format) {
     case 'table':
       return asTable(thing);

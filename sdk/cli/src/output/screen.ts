@@ -1,11 +1,12 @@
 import picocolors from 'picocolors';
+import { shown, type Text } from './shown.ts';
 
 /** The two streams of a command, and how they may be written to. */
 export interface Screen {
   /** Results. */
-  readonly out: (text: string) => void;
+  readonly out: (text: Text) => void;
   /** News and errors, so that results can be piped. */
-  readonly err: (text: string) => void;
+  readonly err: (text: Text) => void;
   readonly colors: ReturnType<typeof picocolors.createColors>;
   /** Whether a person watches the news: bars and lines that overwrite themselves are for them. */
   readonly isWatched: boolean;
@@ -13,8 +14,8 @@ export interface Screen {
 
 export function screenOf({ stdout, stderr, env }: Pick<NodeJS.Process, 'stdout' | 'stderr' | 'env'>): Screen {
   return {
-    out: (text) => void stdout.write(`${text}\n`),
-    err: (text) => void stderr.write(`${text}\n`),
+    out: (text) => void stdout.write(`${shown(text)}\n`),
+    err: (text) => void stderr.write(`${shown(text)}\n`),
     colors: picocolors.createColors(wantsColors(stdout.isTTY, env)),
     isWatched: stderr.isTTY === true && env.TERM !== 'dumb',
   };

@@ -2,17 +2,18 @@ import type { BinaryPayload, Dependency, Task, TaskError, TaskEvent, TaskState }
 import { formatDurationMs } from '../duration.ts';
 import { jsonValue } from './print.ts';
 import type { Screen } from './screen.ts';
+import { type Painted, paint, type Text } from './shown.ts';
 import { formatFields, formatTable } from './table.ts';
 
 type Colors = Screen['colors'];
 
 /** One task with everything that is known of it. */
-export function taskText(colors: Colors, task: Task, now: Date): string {
+export function taskText(colors: Colors, task: Task, now: Date): Painted {
   const labels = Object.entries(task.labels).map(([key, value]) => `${key}=${value}`);
   return formatFields([
     ['id', task.id],
     ['type', task.type],
-    ['state', `${stateText(colors, task.state)}${marksOf(task)}`],
+    ['state', [stateText(colors, task.state), marksOf(task)]],
     ['attempt', `${task.attempt} of ${task.attemptsMax}`],
     ['priority', String(task.priority)],
     ['labels', labels.length === 0 ? undefined : labels.join(' ')],
@@ -23,7 +24,7 @@ export function taskText(colors: Colors, task: Task, now: Date): string {
     ['started', task.startedTime && timeText(task.startedTime, now)],
     ['finished', task.finishedTime && timeText(task.finishedTime, now)],
     ['progress', task.progress && `${Math.round(task.progress.percent)}% ${task.progress.message}`.trim()],
-    ['error', task.error && colors.red(errorText(task.error))],
+    ['error', task.error && paint(colors.red, errorText(task.error))],
     ['cause', task.errorFingerprint === '' ? undefined : task.errorFingerprint],
     ...task.dependencies.map((dependency) => dependencyField(colors, dependency)),
     ['input', payloadText(task.input)],
@@ -31,10 +32,10 @@ export function taskText(colors: Colors, task: Task, now: Date): string {
   ]);
 }
 
-function dependencyField(colors: Colors, dependency: Dependency): [string, string] {
+function dependencyField(colors: Colors, dependency: Dependency): [string, Text] {
   const { taskId, type, state, onFailure, waiting } = dependency;
-  const known = type === '' ? taskId : `${taskId} ${type} ${stateText(colors, state)}`;
-  return [waiting ? 'waits for' : 'depends on', `${known}${failureTexts[onFailure]}`];
+  const known = type === '' ? taskId : [taskId, ' ', type, ' ', stateText(colors, state)];
+  return [waiting ? 'waits for' : 'depends on', [known, failureTexts[onFailure]]];
 }
 
 const failureTexts = {
@@ -44,12 +45,12 @@ const failureTexts = {
 } as const satisfies Record<Dependency['onFailure'], string>;
 
 /** Tasks, one a line. */
-export function tasksText(colors: Colors, tasks: readonly Task[], now: Date): string {
+export function tasksText(colors: Colors, tasks: readonly Task[], now: Date): Painted {
   return formatTable(
     [
       { title: 'id', value: (task: Task) => task.id },
       { title: 'type', value: (task: Task) => task.type },
-      { title: 'state', value: (task: Task) => `${stateText(colors, task.state)}${task.paused ? ' (paused)' : ''}` },
+      { title: 'state', value: (task: Task) => [stateText(colors, task.state), task.paused ? ' (paused)' : ''] },
       { title: 'attempt', value: (task: Task) => String(task.attempt) },
       { title: 'age', value: (task: Task) => ageText(task.createTime, now) },
       { title: 'note', value: noteOf },
@@ -59,7 +60,7 @@ export function tasksText(colors: Colors, tasks: readonly Task[], now: Date): st
 }
 
 /** The history of a task, one event a line. */
-export function historyText(colors: Colors, events: readonly TaskEvent[]): string {
+export function historyText(colors: Colors, events: readonly TaskEvent[]): Painted {
   return formatTable(
     [
       { title: '#', value: (event: TaskEvent) => String(event.sequence) },
@@ -80,8 +81,8 @@ function marksOf({ cancelRequested, paused, discarded }: Task): string {
   return marks.length === 0 ? '' : ` (${marks.join(', ')})`;
 }
 
-function stateText(colors: Colors, state: TaskState): string {
-  return colors[colorOfState[state]](state);
+function stateText(colors: Colors, state: TaskState): Painted {
+  return paint(colors[colorOfState[state]], state);
 }
 
 const colorOfState = {

@@ -8,11 +8,12 @@ import type {
 } from '@dstc/sdk';
 import { formatDurationMs } from '../duration.ts';
 import { pauseText } from './pause-text.ts';
+import type { Painted } from './shown.ts';
 import { formatFields, formatTable } from './table.ts';
 import { ageText } from './task-text.ts';
 
 /** Task types, one a line. */
-export function typesText(types: readonly TaskType[]): string {
+export function typesText(types: readonly TaskType[]): Painted {
   const now = new Date();
   return formatTable(
     [
@@ -27,7 +28,7 @@ export function typesText(types: readonly TaskType[]): string {
 }
 
 /** One task type with everything that is known of it. */
-export function typeText(type: TaskType): string {
+export function typeText(type: TaskType): Painted {
   const { retry = {}, deadlines = {} } = type;
   const duration = (ms: number | undefined) => (ms === undefined ? undefined : formatDurationMs(ms));
   return formatFields([

@@ -1,9 +1,10 @@
 import type { Webhook, WebhookDelivery } from '@dstc/sdk';
+import type { Painted } from './shown.ts';
 import { formatFields, formatTable } from './table.ts';
 import { ageText } from './task-text.ts';
 
 /** Webhooks, one a line. */
-export function webhooksText(webhooks: readonly Webhook[]): string {
+export function webhooksText(webhooks: readonly Webhook[]): Painted {
   return formatTable(
     [
       { title: 'id', value: (webhook: Webhook) => webhook.id },
@@ -17,7 +18,7 @@ export function webhooksText(webhooks: readonly Webhook[]): string {
 }
 
 /** One webhook with everything that is known of it, and its secret when it was made just now. */
-export function webhookText(webhook: Webhook & { readonly secret?: string }): string {
+export function webhookText(webhook: Webhook & { readonly secret?: string }): Painted {
   const { filter = {}, status } = webhook;
   const list = (values: readonly string[] | undefined) => (values?.length ? values.join(' ') : undefined);
   const json = (value: object | undefined) =>
@@ -51,7 +52,7 @@ export function webhookText(webhook: Webhook & { readonly secret?: string }): st
 }
 
 /** Deliveries, one a line. */
-export function deliveriesText(deliveries: readonly WebhookDelivery[], now: Date): string {
+export function deliveriesText(deliveries: readonly WebhookDelivery[], now: Date): Painted {
   return formatTable(
     [
       { title: 'event', value: (one: WebhookDelivery) => one.eventId },
