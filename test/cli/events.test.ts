@@ -69,10 +69,38 @@ test('prints the past as JSON and ends', async () => {
   expect(await run('--since', '1h', '--until', '30m')).toMatchObject({ code: 0, stdout: '' });
 });
 
+test('goes on after --until with what was left out', async () => {
+  const labels = { story: 'until' };
+  for (const _ of ['first', 'second']) await client.cancel((await client.submit('idle', undefined, { labels })).id);
+  const events: DstcEvent[] = [];
+  const since = new Date(Date.now() - 600_000);
+  for await (const event of client.events({ labels, since, follow: false })) events.push(event);
+  const until = events.at(2)?.time ?? new Date();
+  const at = events.findIndex(({ time = since }) => time >= until);
+  const idsOf = (from: number, to?: number) => events.slice(from, to).map(({ id }) => id);
+  const run = async (...flags: string[]) => {
+    const { stdout, stderr } = await dstc(
+      ['events', 'replay', '--label', 'story=until', '-o', 'jsonl', ...flags],
+      options(),
+    );
+    const ids = stdout === '' ? [] : linesOf(stdout).map((line): string => JSON.parse(line).id);
+    return { ids, cursor: /^go on with --cursor (\S+)\n$/.exec(stderr)?.[1] };
+  };
+  const first = await run('--since', since.toISOString(), '--until', until.toISOString());
+  expect(first.ids).toEqual(idsOf(0, at));
+  const rest = await run('--cursor', first.cursor ?? '');
+  expect(rest.ids).toEqual(idsOf(at));
+  // Nothing of what it finds is early enough.
+  const none = ['--until', since.toISOString()];
+  expect(await run('--cursor', first.cursor ?? '', ...none)).toEqual({ ids: [], cursor: first.cursor });
+  expect(await run('--since', since.toISOString(), ...none)).toEqual({ ids: [], cursor: undefined });
+});
+
 test.each([
   [['replay'], 2, /--since 2h/],
   [['tail', '--since', '1h', '--cursor', 'x'], 2, /exclude each other/],
-  [['tail', '--cursor', 'x'], 1, /PAGE_TOKEN_INVALID/],
+  [['tail', '--cursor', 'x'], 1, /^dstc: .*PAGE_TOKEN_INVALID/],
+  [['replay', '--cursor', ''], 2, /cursor.*is empty: give a cursor/],
   [['tail', '--type', 'task.faild'], 1, /filter\.types\[0\]/],
   [['tail', '--task', '5'], 1, /filter\.task_ids\[0\]/],
 ] as const)('says what is wrong with %j', async (args, code, text) => {

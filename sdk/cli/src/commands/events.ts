@@ -53,7 +53,13 @@ const eventFlags: FlagParametersForType<EventFlags, CliContext> = {
     brief: 'Only events of tasks with this label; also key!=value, "key in (a, b)", key, !key; may be repeated',
   },
   since: timeFlag('Begin with what happened then'),
-  cursor: textFlag('cursor', 'Begin where an earlier run says that it ended'),
+  cursor: {
+    kind: 'parsed',
+    parse: parseCursor,
+    optional: true,
+    placeholder: 'cursor',
+    brief: 'Begin where an earlier run says that it ended',
+  },
 };
 
 const eventAliases = { ...callAliases, t: 'type', l: 'label' } as const;
@@ -106,7 +112,8 @@ const replay = buildCommand<ReplayFlags, [], CliContext>({
       { input: '--since 2h --type circuit.* -o jsonl', brief: 'one JSON object a line' },
     ],
     fullDescription: `Prints events of the past, one a line, in their order, and ends when it has come to the present, or to --until. At its end it
-says with which cursor to go on. JSON comes one object a line.`,
+says with which cursor to go on; with --until that is the place before the first event that was left out, and one that was
+printed may come again. JSON comes one object a line.`,
   },
 });
 
@@ -136,6 +143,12 @@ export const eventCommands = buildRouteMap({
   docs: { brief: 'Events: what happens, what has happened, and what happened elsewhere' },
 });
 
+/** An empty one means "from now on" to the coordinator; here it is a variable of the shell that nothing was put into. */
+function parseCursor(written: string): string {
+  if (written.trim() !== '') return written;
+  throw new Error('it is empty: give a cursor that an earlier run has printed, or leave --cursor out');
+}
+
 function optionsOf({ type, taskType, task, label, since, cursor }: EventFlags): EventsOptions {
   if (since !== undefined && cursor !== undefined) throw new UsageError('--since and --cursor exclude each other');
   return { types: type, taskTypes: taskType, taskIds: task, labels: label && labelsOf(label), since, cursor };
@@ -155,17 +168,24 @@ async function printEvents(
   client: Client,
   { options, until }: Printing,
 ): Promise<void> {
-  let place = options.cursor;
+  // None before the first answer: the cursor that was given may be refused.
+  let place: string | undefined;
+  let hasLeftOut = false;
   const untilMs = until?.getTime() ?? Number.POSITIVE_INFINITY;
   const onCursor = (cursor: string) => {
-    place = cursor;
+    if (!hasLeftOut) place = cursor;
   };
   try {
     for await (const event of client.events({ ...options, onCursor })) {
       const timeMs = event.time?.getTime() ?? 0;
+      if (timeMs >= untilMs && !hasLeftOut) {
+        // Who goes on from here gets it.
+        place ??= options.cursor;
+        hasLeftOut = true;
+      }
       if (timeMs >= untilMs + untilSlackMs) break;
       if (timeMs < untilMs) screen.out(lineOf(screen, output, event));
-      place = event.cursor;
+      onCursor(event.cursor);
     }
   } finally {
     if (place !== undefined) screen.err(`go on with --cursor ${place}`);
