@@ -47,6 +47,13 @@ test('refuses an input that is given twice, is not JSON, or has a type that it c
   await expect(readInput(stdin(), { input: '1', contentType: 'text/csv' }, false)).rejects.toThrow('--input is JSON');
 });
 
+test('names the flags of the command', async () => {
+  const names = { what: 'data', text: '--data', file: '--data-file' };
+  await expect(readInput(stdin(), { input: '{bad' }, false, names)).rejects.toThrow(/^--data is not JSON: /);
+  const twice = readInput(stdin(), { input: '1', inputFile: 'x' }, false, names);
+  await expect(twice).rejects.toThrow('give the data once: --data, --data-file, or - for stdin');
+});
+
 test('reads one input from each line and remembers its number', async () => {
   const jsonl = await fileWith('{"a":1}\n\n{"a":2}\r\n');
   expect(await readJsonLines(stdin(), { jsonl })).toEqual([

@@ -11,18 +11,28 @@ export interface InputFlags {
   readonly contentType?: string;
 }
 
+/** How a command calls its input, and the flags that bring it. */
+export interface InputNames {
+  readonly what: string;
+  readonly text: string;
+  readonly file: string;
+}
+
+const inputNames: InputNames = { what: 'input', text: '--input', file: '--input-file' };
+
 /** The input of one task, or undefined when none is given. */
 export async function readInput(
   stdin: NodeJS.ReadableStream,
   flags: InputFlags,
   fromStdin: boolean,
+  names: InputNames = inputNames,
 ): Promise<BinaryPayload | undefined> {
   const given = [flags.input !== undefined, flags.inputFile !== undefined, fromStdin].filter(Boolean).length;
-  if (given > 1) throw new UsageError('give the input once: --input, --input-file, or - for stdin');
+  if (given > 1) throw new UsageError(`give the ${names.what} once: ${names.text}, ${names.file}, or - for stdin`);
   if (flags.input !== undefined && flags.input !== '-') {
     if (flags.contentType !== undefined)
-      throw new UsageError('--content-type is for --input-file and stdin; --input is JSON');
-    return json('--input', flags.input);
+      throw new UsageError(`--content-type is for ${names.file} and stdin; ${names.text} is JSON`);
+    return json(names.text, flags.input);
   }
   const file = fromStdin || flags.input === '-' ? '-' : flags.inputFile;
   if (file === undefined) return undefined;

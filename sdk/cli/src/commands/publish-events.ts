@@ -95,10 +95,12 @@ async function eventsOf(context: CliContext, flags: PublishFlags): Promise<reado
       source,
       subject,
       extensions: Object.fromEntries(extension),
-      data: await readInput(context.process.stdin, input, false),
+      data: await readInput(context.process.stdin, input, false, dataNames),
     },
   ];
 }
+
+const dataNames = { what: 'data', text: '--data', file: '--data-file' };
 
 function linesOf(result: PublishResult, index: number): PublishedLine[] {
   const event = index + 1;
