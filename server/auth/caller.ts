@@ -61,11 +61,18 @@ function createCaller(policy: Policy, principal: Principal, wantsJson: boolean):
 }
 
 /** Names only what the caller itself has said, so that it does not tell whether the task type exists. */
-export function permissionMissing(permission: Permission, namespace: string, taskType?: string): DstcError {
+export function permissionMissing(permission: Permission, namespace: string | undefined, taskType?: string): DstcError {
   const on = taskType === undefined ? 'any task type' : `task type ${taskType}`;
+  const within = namespace === undefined ? 'any namespace' : `namespace ${namespace}`;
   return new DstcError(
     'PERMISSION_MISSING',
-    `you lack the permission ${permission} on ${on} in namespace ${namespace}; ask an operator to bind a role with it to you`,
-    { metadata: { permission, namespace, ...(taskType === undefined ? {} : { task_type: taskType }) } },
+    `you lack the permission ${permission} on ${on} in ${within}; ask an operator to bind a role with it to you`,
+    {
+      metadata: {
+        permission,
+        ...(namespace !== undefined && { namespace }),
+        ...(taskType !== undefined && { task_type: taskType }),
+      },
+    },
   );
 }

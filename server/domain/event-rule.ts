@@ -118,7 +118,7 @@ function matches(pattern: string, text: string): boolean {
 }
 
 function ruleFailed({ name }: Pick<EventRule, 'name'>, field: string, description: string): DstcError {
-  return new DstcError('EVENT_RULE_FAILED', `${field} of event rule ${name} ${description}`, {
+  return new DstcError('EVENT_RULE_FAILED', `${field} of event rule ${name}: ${description}`, {
     metadata: { event_rule: name },
     violations: [{ field, description }],
   });

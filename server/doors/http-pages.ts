@@ -67,7 +67,7 @@ export function createHttpPages(deps: HttpPagesDeps): Page {
 async function sendMetrics(deps: HttpPagesDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const authorization = request.headersDistinct.authorization ?? [];
   const caller = await authenticate(deps.callers, authorization, { wantsJson: false });
-  if (!caller.holdsAnywhere('operate')) throw permissionMissing('operate', 'any namespace');
+  if (!caller.holdsAnywhere('operate')) throw permissionMissing('operate', undefined);
   if (deps.metrics === undefined) throw new DstcError('UNIMPLEMENTED', 'this node keeps no metrics');
   const body = await deps.metrics.metrics();
   response.writeHead(200, { 'content-type': deps.metrics.contentType, 'cache-control': 'no-store' }).end(body);

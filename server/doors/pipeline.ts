@@ -95,7 +95,7 @@ function admit(context: HandlerContext, permissions: readonly [Permission, ...Pe
   const namespace = request === undefined ? undefined : namespaceOf(request);
   const caller = callerOf(context);
   if (!permissions.some((permission) => caller.holdsAnywhere(permission, namespace))) {
-    throw permissionMissing(permissions[0], namespace ?? 'any namespace');
+    throw permissionMissing(permissions[0], namespace);
   }
 }
 

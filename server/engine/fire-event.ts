@@ -100,9 +100,18 @@ async function attempt<Result>(work: () => Promise<Result>): Promise<Result | Ds
   try {
     return await work();
   } catch (error) {
-    if (error instanceof DstcError) return error;
-    throw error;
+    if (!(error instanceof DstcError)) throw error;
+    return error.reason === 'IDEMPOTENCY_CONFLICT' ? eventConflict(error) : error;
   }
+}
+
+/** The key is made here: its sender knows of none. */
+function eventConflict({ metadata }: DstcError): DstcError {
+  return new DstcError(
+    'IDEMPOTENCY_CONFLICT',
+    'an event with this source and id came before with other content, or from another sender; give each event an id of its own',
+    { metadata },
+  );
 }
 
 function inputOf({ data }: CloudEvent, { input }: RuleProduct, bytesMax: number): Payload {

@@ -164,8 +164,9 @@ describe('an event that is sent again', () => {
     ['subject', { subject: 'other' }],
   ])('with another %s is refused', async (name, changes) => {
     await postEvent(rig, orderPlaced(`conflict-${name}`));
-    const { status, reason } = await postEvent(rig, orderPlaced(`conflict-${name}`, changes));
+    const { status, reason, json } = await postEvent(rig, orderPlaced(`conflict-${name}`, changes));
     expect({ status, reason }).toEqual({ status: 409, reason: 'IDEMPOTENCY_CONFLICT' });
+    expect(json.message).toMatch(/^an event with this source and id came before with other content/);
   });
 
   it('by somebody else is refused', async () => {

@@ -93,6 +93,7 @@ describe.each(doorNames)('over %s', (doorName) => {
         metadata: { event_rule: name('fails') },
         fields: [field],
       });
+      expect(refusal.message).toContain(`${field} of event rule ${name('fails')}: `);
       expect(JSON.stringify([refusal.message, refusal.violations])).not.toContain('secret');
     });
 
