@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
@@ -73,6 +74,20 @@ test('completes in bash', async () => {
   child.stdout.setEncoding('utf8').on('data', (piece: string) => printed.push(piece));
   await once(child, 'close');
   expect(printed.join('')).toBe('history\n');
+});
+
+test.runIf(existsSync('/dev/full'))('says that its output cannot be written, without a stack trace', async () => {
+  const bin = new URL('../../sdk/cli/bin/dstc.mjs', import.meta.url).pathname;
+  const run = async (redirection: string) => {
+    const child = spawn('bash', ['-c', `"${process.execPath}" "${bin}" completion bash ${redirection}`]);
+    const errors: string[] = [];
+    child.stderr.setEncoding('utf8').on('data', (piece: string) => errors.push(piece));
+    const [code] = await once(child, 'close');
+    return { code, errors: errors.join('') };
+  };
+  const errors = expect.stringMatching(/^dstc: the output cannot be written: ENOSPC.*\n$/);
+  expect(await run('> /dev/full')).toEqual({ code: 1, errors });
+  expect(await run('> /dev/full 2> /dev/full')).toEqual({ code: 1, errors: '' });
 });
 
 test('ends quietly when its reader has seen enough', async () => {

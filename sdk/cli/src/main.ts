@@ -9,11 +9,13 @@ import { createInterruption } from './interruption.ts';
 import { screenOf, wantsColors } from './output/screen.ts';
 import { requireListener } from './reach.ts';
 
-// A reader that has seen enough, such as `head`, is no error.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
+    // A reader that has seen enough, such as `head`, is no error.
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    // Where stderr is what cannot be written, nobody can be told.
+    if (stream === process.stdout) process.stderr.write(`dstc: the output cannot be written: ${error.message}\n`);
+    process.exit(1);
   });
 }
 
