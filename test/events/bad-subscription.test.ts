@@ -20,8 +20,9 @@ beforeAll(async () => {
 afterAll(() => rig.stop());
 
 const id = '01890a5d-ac96-774b-bcce-b302099a8057';
+const stream = { cell: 'dstc', namespace: 'default' };
 const startAt = (value: string): Request => ({ start: { case: 'cursor', value } });
-const sealed = (text: string) => startAt(toPageToken(['stream', 'default'], text));
+const sealed = (text: string) => startAt(toPageToken(['stream', 'dstc', 'default'], text));
 const oldMs = Date.now() - 100 * 24 * 3_600_000;
 
 const cursors: Readonly<Record<string, () => Request>> = {
@@ -29,19 +30,23 @@ const cursors: Readonly<Record<string, () => Request>> = {
   'that was altered': () => startAt(`${cursor.slice(0, -2)}${cursor.at(-2) === 'A' ? 'B' : 'A'}${cursor.slice(-1)}`),
   'with something behind it': () => startAt(`${cursor}==`),
   'of another namespace': () => ({ ...startAt(cursor), namespace: 'elsewhere' }),
+  'of another installation': () => {
+    const position = { order: '1', subjectId: id, sequence: 1, timeMs: Date.now() };
+    return startAt(toCursor({ ...stream, cell: 'other' }, { position, sinceMs: undefined }));
+  },
   'with an order that there cannot be': () => sealed(`99999999999999999999.${id}.1.${Date.now()}`),
   'with a sequence that there cannot be': () => sealed(`1.${id}.4294967296.${Date.now()}`),
   'that is no position': () => sealed("1'; DROP TABLE task; --"),
   'of another clock of transactions': () =>
     startAt(
-      toCursor('default', {
+      toCursor(stream, {
         position: { order: '5000000000000', subjectId: id, sequence: 1, timeMs: Date.now() },
         sinceMs: undefined,
       }),
     ),
   'that is older than the history': () =>
     startAt(
-      toCursor('default', { position: { order: '5', subjectId: id, sequence: 1, timeMs: oldMs }, sinceMs: undefined }),
+      toCursor(stream, { position: { order: '5', subjectId: id, sequence: 1, timeMs: oldMs }, sinceMs: undefined }),
     ),
 };
 
@@ -103,7 +108,7 @@ it('refuses a time of too many nanoseconds, which JSON has no words for', async 
 
 it('takes an old cursor of a subscription that began with a time, which asked for what there is', async () => {
   const position = { order: '5', subjectId: id, sequence: 1, timeMs: oldMs };
-  const subscriber = await rig.subscribe({ request: startAt(toCursor('default', { position, sinceMs: oldMs })) });
+  const subscriber = await rig.subscribe({ request: startAt(toCursor(stream, { position, sinceMs: oldMs })) });
   await expect(subscriber.untilCaughtUp()).resolves.not.toBeInstanceOf(ConnectError);
 });
 

@@ -11,16 +11,22 @@ export interface Cursor {
 const ordersMax = 2n ** 64n;
 const sequenceMax = 2 ** 31 - 1;
 
-export function toCursor(namespace: string, { position, sinceMs }: Cursor): string {
+/** What a cursor is of: the events of a namespace in one installation. Another one has an order of its own. */
+export interface Stream {
+  readonly cell: string;
+  readonly namespace: string;
+}
+
+export function toCursor(stream: Stream, { position, sinceMs }: Cursor): string {
   const { order, subjectId, sequence, timeMs } = position;
   const parts = [order, subjectId, sequence, Math.floor(timeMs), ...(sinceMs === undefined ? [] : [sinceMs])];
-  return toPageToken(listOf(namespace), parts.join('.'));
+  return toPageToken(listOf(stream), parts.join('.'));
 }
 
 /** Throws PAGE_TOKEN_INVALID. */
-export function cursorOf(namespace: string, text: string): Cursor {
+export function cursorOf(stream: Stream, text: string): Cursor {
   const [order = '', subjectId = '', sequence, timeMs, sinceMs] =
-    positionOf(listOf(namespace), text, positions.stream, 'cursor')?.split('.') ?? [];
+    positionOf(listOf(stream), text, positions.stream, 'cursor')?.split('.') ?? [];
   // Its shape allows for numbers that the database has no room for.
   if (order === '' || BigInt(order) >= ordersMax || Number(sequence) > sequenceMax) {
     throw pageTokenInvalid('cursor', 'is not of this list');
@@ -31,6 +37,6 @@ export function cursorOf(namespace: string, text: string): Cursor {
   };
 }
 
-function listOf(namespace: string): readonly unknown[] {
-  return ['stream', namespace];
+function listOf({ cell, namespace }: Stream): readonly unknown[] {
+  return ['stream', cell, namespace];
 }

@@ -68,7 +68,7 @@ export function eventService(deps: EventServiceDeps): Pick<ServiceImpl<typeof Ev
             signal: ending.signal,
             permits,
             toSubscribed: (event) => toSubscribed(namespace, event, since.ms()),
-            toCursor: (position) => toCursor(namespace, { position, sinceMs: since.ms() }),
+            toCursor: (position) => toCursor({ cell: deps.cell, namespace }, { position, sinceMs: since.ms() }),
           });
           since.settle();
         }
@@ -91,7 +91,7 @@ interface Began {
 }
 
 async function startOf(
-  { database, historyDays }: EventServiceDeps,
+  { database, cell, historyDays }: EventServiceDeps,
   namespace: string,
   { start }: SubscribeEventsRequest,
 ): Promise<Began> {
@@ -100,7 +100,7 @@ async function startOf(
       return { start: await startNow(database), sinceMs: undefined };
     case 'cursor': {
       if (start.value === '') return { start: await startNow(database), sinceMs: undefined };
-      const cursor = cursorOf(namespace, start.value);
+      const cursor = cursorOf({ cell, namespace }, start.value);
       requireKept(cursor, historyDays);
       const after = await startAfter(database, cursor.position);
       // A database that was restored into another server has a clock of its own.
@@ -195,7 +195,7 @@ function createConversion(cell: string) {
     const isShared = event.namespace === namespace && sinceMs === undefined;
     const known = isShared ? converted.get(event) : undefined;
     if (known !== undefined) return known;
-    const cursor = toCursor(namespace, { position: event.position, sinceMs });
+    const cursor = toCursor({ cell, namespace }, { position: event.position, sinceMs });
     const message = create(SubscribedEventSchema, { event: toEvent(event, cell), cursor });
     if (isShared) converted.set(event, message);
     return message;
