@@ -35,11 +35,14 @@ type LogLevel = (typeof logLevels)[number];
 
 /** Every mistake in the settings, told at once. */
 export class ConfigError extends Error {
+  readonly mistakes: readonly string[];
+
   constructor(mistakes: readonly string[]) {
     super(
       `the configuration has ${mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`}:\n- ${mistakes.join('\n- ')}`,
     );
     this.name = 'ConfigError';
+    this.mistakes = mistakes;
   }
 }
 

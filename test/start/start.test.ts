@@ -164,5 +164,11 @@ test('refuses settings and options that cannot work, all at once', async () => {
   const refused = await startDev(['--folder', folder], { ...ports, DSTC_HTTP_ADDRESS: 'here', DSTC_ISSUER: 'x' }).ended;
   expect(refused.text).toMatch(/DSTC_HTTP_ADDRESS: "here" is not an address[\s\S]*DSTC_ISSUER: set DSTC_CLIENT_ID/);
   expect(refused.status).toBe(2);
+  // The coordinator would tell of these when everything else is up.
+  const early = await startDev(['--folder', folder], { ...ports, DSTC_LOGLEVEL: 'info', DSTC_LEASE_MS: '5' }).ended;
+  expect(early).toEqual({
+    status: 2,
+    text: 'DSTC_LEASE_MS: "5" is not a whole number from 1000 to 3600000\nDSTC_LOGLEVEL: is not a setting\n',
+  });
   expect((await startDev(['--onse'], {}).ended).text).toMatch(/Unknown option '--onse'[\s\S]*usage: npm start/);
 });

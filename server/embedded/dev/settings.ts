@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ConfigError, readConfig } from '../../config.ts';
 import { parseAddress } from '../../doors/door.ts';
 import type { ClientSecret } from '../identity-provider.ts';
 import { StartError } from '../start-error.ts';
@@ -84,8 +85,27 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): S
     databaseUrl: env.DATABASE_URL || undefined,
     issuer: foreignIssuer(env, mistakes),
   };
+  mistakes.push(...coordinatorMistakes(env));
   if (mistakes.length > 0) throw new StartError(mistakes.join('\n'));
   return settings;
+}
+
+/** What the coordinator would refuse when everything else is up, with something in the place of what it gets from the start. */
+function coordinatorMistakes(env: NodeJS.ProcessEnv): readonly string[] {
+  const given = {
+    DSTC_GRPC_ADDRESS: '127.0.0.1:7420',
+    DSTC_HTTP_ADDRESS: '127.0.0.1:7480',
+    DATABASE_URL: env.DATABASE_URL || 'postgres://127.0.0.1/dstc',
+    DSTC_ISSUER: env.DSTC_ISSUER || 'http://127.0.0.1:7490',
+    DSTC_POLICY_FILE: 'policy.yaml',
+  };
+  try {
+    readConfig({ ...env, ...given });
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.mistakes;
+    throw error;
+  }
 }
 
 function parseFlags(args: readonly string[]) {
