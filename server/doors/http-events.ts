@@ -14,6 +14,7 @@ import { readBody } from './http-body.ts';
 import { sendError } from './http-error.ts';
 import { endUnreadRequest } from './http-response.ts';
 import type { HttpRpcDeps } from './http-rpc.ts';
+import { namespaceWords } from './pattern-words.ts';
 import type { EventIntake, Publisher } from './services/publish-events.ts';
 
 /** Whether the request was for the place of events and is being answered. */
@@ -96,7 +97,7 @@ async function admit(deps: HttpRpcDeps, namespace: string, request: IncomingMess
   const authorization = request.headersDistinct.authorization ?? [];
   const caller = await authenticate(deps.callers, authorization, { wantsJson: true });
   if (!namespacePattern.test(namespace)) {
-    throw fieldInvalid('namespace', 'is no namespace: lower-case letters, digits and hyphens, at most 63');
+    throw fieldInvalid('namespace', namespaceWords);
   }
   if (!caller.holdsAnywhere('submit', namespace) && !caller.holdsAnywhere('work', namespace)) {
     throw permissionMissing('submit', namespace);

@@ -2,6 +2,7 @@ import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import { pathToString } from '@bufbuild/protobuf/reflect';
 import { createValidator, type Violation } from '@bufbuild/protovalidate';
 import { DstcError, type FieldViolation } from '../domain/errors.ts';
+import { inWords } from './pattern-words.ts';
 
 const violationsMax = 50;
 /** Longer than any text of the contract that has a pattern; such text breaks a rule of length as well. */
@@ -46,6 +47,6 @@ function regexMatch(pattern: string, text: string): boolean {
 
 function fieldViolation(violation: Violation): FieldViolation {
   const field = pathToString(violation.field);
-  const description = violation.message === '' ? `breaks the rule ${violation.ruleId}` : violation.message;
+  const description = violation.message === '' ? `breaks the rule ${violation.ruleId}` : inWords(violation.message);
   return { field, description: violation.forKey ? `key: ${description}` : description };
 }
