@@ -318,10 +318,10 @@ export declare const EventService: GenService<{
    * of the policy for those who may `operate` on all types; the latter also get those of worker sessions whose types are
    * not known any more. The first answer comes at once: nothing that is committed after it is missed. The stream ends with
    * the caller's token.
-   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID` for a cursor of another namespace, one that was altered, and one that is
-   * older than the history that is kept, RESOURCE_EXHAUSTED `SLOW_CONSUMER` for a reader that does not read, and
-   * `OVERLOADED` when the node serves as many streams of events as it can, UNAUTHENTICATED `TOKEN_INVALID` when the token
-   * has expired, UNAVAILABLE `NODE_DRAINING` when the node shuts down: go on with the last cursor.
+   * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID` for a cursor of another namespace or installation, one that was altered,
+   * and one that is older than the history that is kept, RESOURCE_EXHAUSTED `SLOW_CONSUMER` for a reader that does not
+   * read, and `OVERLOADED` when the node serves as many streams of events as it can, UNAUTHENTICATED `TOKEN_INVALID` when
+   * the token has expired, UNAVAILABLE `NODE_DRAINING` when the node shuts down: go on with the last cursor.
    *
    * @generated from rpc dstc.v1.EventService.SubscribeEvents
    */
