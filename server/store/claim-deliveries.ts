@@ -14,6 +14,8 @@ export interface ClaimedDelivery {
   /** What its task is called in the other product; null while it is not called anything. */
   readonly externalId: string | null;
   readonly endpoint: Endpoint;
+  /** `dstc.v1.EventFilter` in JSON, as its webhook has it together with this endpoint. */
+  readonly filter: unknown;
 }
 
 export interface ClaimOptions {
@@ -76,7 +78,7 @@ export async function claimDueDeliveries(sql: Sql, options: ClaimOptions): Promi
       WHERE d.webhook_id = due.webhook_id AND d.event_id = due.event_id
       RETURNING d.webhook_id, d.event_id, d.event, d.thread_id, d.attempts, due.is_probe
     )
-    SELECT claimed.*, reference.external_id, ${endpointColumns(sql)}
+    SELECT claimed.*, reference.external_id, webhook.filter, ${endpointColumns(sql)}
     FROM claimed JOIN webhook ON webhook.id = claimed.webhook_id
     LEFT JOIN webhook_reference AS reference
       ON reference.webhook_id = claimed.webhook_id AND reference.task_id = claimed.thread_id`;
@@ -89,6 +91,7 @@ export async function claimDueDeliveries(sql: Sql, options: ClaimOptions): Promi
     isProbe: row.is_probe,
     externalId: row.external_id,
     endpoint: endpointOf(row),
+    filter: row.filter,
   }));
 }
 
@@ -100,4 +103,5 @@ interface ClaimedRow extends EndpointRow {
   attempts: number;
   is_probe: boolean;
   external_id: string | null;
+  filter: unknown;
 }

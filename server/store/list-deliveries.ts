@@ -1,5 +1,6 @@
 import type { WebhookDeliveryState } from '../domain/webhook.ts';
 import type { Sql } from './database.ts';
+import { type DeliveryScope, isInScope } from './delivery-scope.ts';
 
 /** A delivery as the log has it. */
 export interface DeliveryRow {
@@ -24,10 +25,17 @@ export interface DeliveryPosition {
 
 export type LoggedDelivery = DeliveryRow & DeliveryPosition;
 
-/** A page of a webhook's deliveries in some states, newest first: one range scan of `webhook_delivery_log` a state. */
+/**
+ * A page of a webhook's deliveries in some states, newest first: one range scan of `webhook_delivery_log` a state, which
+ * passes over what is out of scope.
+ */
 export function selectDeliveries(
   sql: Sql,
-  filter: { readonly webhookId: string; readonly states: readonly WebhookDeliveryState[] },
+  filter: {
+    readonly webhookId: string;
+    readonly scope: DeliveryScope;
+    readonly states: readonly WebhookDeliveryState[];
+  },
   page: { readonly after: DeliveryPosition | undefined; readonly size: number },
 ): Promise<LoggedDelivery[]> {
   const { after } = page;
@@ -40,6 +48,7 @@ export function selectDeliveries(
     FROM unnest(${filter.states}::text[]) AS wanted(state) CROSS JOIN LATERAL (
       SELECT * FROM webhook_delivery AS d
       WHERE d.webhook_id = ${filter.webhookId}::uuid AND d.state = wanted.state::webhook_delivery_state
+        AND ${isInScope(sql, filter.scope)}
         AND (${after === undefined}::boolean OR (d.create_time, d.event_id) <
           ('epoch'::timestamptz + ${after?.createMicros ?? '0'}::bigint * interval '1 microsecond', ${after?.eventId ?? ''}))
       ORDER BY d.create_time DESC, d.event_id DESC
@@ -54,12 +63,13 @@ export function selectDeliveries(
 /** How many deliveries of a webhook wait and were given up, each counted up to a bound. */
 export async function countDeliveries(
   sql: Sql,
-  webhookId: string,
+  { webhookId, scope }: { readonly webhookId: string; readonly scope: DeliveryScope },
   countMax: number,
 ): Promise<{ readonly pending: number; readonly deadLetters: number }> {
   const count = (state: WebhookDeliveryState) => sql`
     (SELECT count(*)::int FROM (
       SELECT FROM webhook_delivery WHERE webhook_id = ${webhookId}::uuid AND state = ${state}::webhook_delivery_state
+        AND ${isInScope(sql, scope)}
       LIMIT ${countMax}::int
     ) AS counted)`;
   const [row] = await sql<{ pending: number; dead_letters: number }[]>`

@@ -1,15 +1,16 @@
 import type { Sql } from './database.ts';
+import { type DeliveryScope, isInScope } from './delivery-scope.ts';
 import type { DeliveryPosition } from './list-deliveries.ts';
 
-/** Makes one delivery due now, in whatever state it is, with all its attempts before it; whether there is one. */
+/** Makes one delivery in scope due now, in whatever state it is, with all its attempts before it; whether there is one. */
 export async function replayDelivery(
   sql: Sql,
-  which: { readonly webhookId: string; readonly eventId: string },
+  which: { readonly webhookId: string; readonly scope: DeliveryScope; readonly eventId: string },
   deliveryMsMax: number,
 ): Promise<boolean> {
   const { count } = await sql`
     UPDATE webhook_delivery SET ${anew(sql, deliveryMsMax)}
-    WHERE webhook_id = ${which.webhookId}::uuid AND event_id = ${which.eventId}`;
+    WHERE webhook_id = ${which.webhookId}::uuid AND event_id = ${which.eventId} AND ${isInScope(sql, which.scope)}`;
   return count === 1;
 }
 
@@ -20,13 +21,15 @@ export interface ReplayedPage {
 }
 
 /**
- * Makes deliveries due that ended in any of these states and were made in a span of time, oldest first after a position:
- * a range scan of `webhook_delivery_log` for each state, which never meets what this replay, or a sender, has moved.
+ * Makes deliveries in scope due that ended in any of these states and were made in a span of time, oldest first after a
+ * position: a range scan of `webhook_delivery_log` for each state, which never meets what this replay, or a sender, has
+ * moved.
  */
 export async function replayEndedDeliveries(
   sql: Sql,
   which: {
     readonly webhookId: string;
+    readonly scope: DeliveryScope;
     readonly states: readonly ('SUCCEEDED' | 'DEAD_LETTER')[];
     readonly since: Date | undefined;
   },
@@ -39,6 +42,7 @@ export async function replayEndedDeliveries(
       SELECT event_id, create_time FROM unnest(${which.states}::text[]) AS wanted(state) CROSS JOIN LATERAL (
         SELECT event_id, create_time FROM webhook_delivery AS d
         WHERE d.webhook_id = ${which.webhookId}::uuid AND d.state = wanted.state::webhook_delivery_state
+          AND ${isInScope(sql, which.scope)}
           AND d.create_time >= ${which.since?.toISOString() ?? '-infinity'}::text::timestamptz
           AND (d.create_time, d.event_id) >
             ('epoch'::timestamptz + ${after?.createMicros ?? '0'}::bigint * interval '1 microsecond', ${after?.eventId ?? ''})

@@ -70,6 +70,15 @@ export async function storeSuccesses(sql: Sql, webhookIds: readonly string[]): P
     FROM better WHERE webhook.id = better.id`;
 }
 
+/** Has webhooks tried again at once whose probe was not sent. */
+export async function giveBackProbes(sql: Sql, webhookIds: readonly string[]): Promise<void> {
+  await sql`
+    WITH untried AS (
+      SELECT id FROM webhook WHERE id = ANY(${webhookIds}::uuid[]) AND probing ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE webhook SET probing = false, probe_time = now() FROM untried WHERE webhook.id = untried.id`;
+}
+
 export type LockedHealth = WebhookHealth & { readonly id: string };
 
 /** How webhooks fare, in the order of their ids, and nobody else decides on them until the transaction ends. */

@@ -242,6 +242,40 @@ describe.each(doorNames)('over %s', (doorName) => {
         ...{ code: 'NotFound', reason: 'WEBHOOK_NOT_FOUND', metadata: { webhook_id: id, event_id: 'nobodys' } },
       });
     });
+
+    it('are there only for who may read their events, also after the filter has changed', async () => {
+      const { id } = await created({ filter: { taskTypes: ['a.plain', 'b.plain'] }, disabled: true });
+      const others = { labels: { tasktype: 'a.plain' }, text: '\u0000","tasktype":"a.plain"' };
+      await insertDelivery(id, { eventId: 'mine', type: 'dstc.task.failed.v1', taskType: 'a.plain', data: others });
+      await insertDelivery(id, { eventId: 'theirs', type: 'dstc.task.failed.v1', taskType: 'b.plain', data: others });
+      await insertDelivery(id, { eventId: 'nobodys', type: 'dstc.namespace.paused.v1', data: others });
+      await door().call(updateWebhook, { webhook: { id, url, filter: ofA, disabled: true } }, rig.token('root'));
+      const { webhook } = await door().call(getWebhook, { id }, rig.token('alice'));
+      expect(webhook?.status).toMatchObject({ pending: 0, deadLetters: 1 });
+      const listed = await door().call(listWebhookDeliveries, { id }, rig.token('alice'));
+      expect(listed.deliveries.map(({ eventId }) => eventId)).toEqual(['mine']);
+      const replay = (which: object) => door().call(replayWebhookDeliveries, { id, ...which }, rig.token('alice'));
+      for (const eventId of ['theirs', 'nobodys']) {
+        await refused(() => replay({ which: { case: 'eventId', value: eventId } }), {
+          ...{ code: 'NotFound', reason: 'WEBHOOK_NOT_FOUND', metadata: { webhook_id: id, event_id: eventId } },
+        });
+      }
+      expect(await replay({ which: { case: 'since', value: timestampFromMs(0) } })).toMatchObject({ replayed: 1 });
+      const waiting =
+        await rig.sql`SELECT event_id FROM webhook_delivery WHERE webhook_id = ${id} AND state = 'PENDING'`;
+      expect([...waiting]).toEqual([{ event_id: 'mine' }]);
+    });
+
+    async function insertDelivery(
+      webhookId: string,
+      { eventId, type, taskType, data }: { eventId: string; type: string; taskType?: string; data: object },
+    ): Promise<void> {
+      const attributes = { specversion: '1.0', type, source: '/cells/"test"', namespace: 'default' };
+      const event = JSON.stringify({ ...attributes, ...(taskType && { tasktype: taskType }), id: eventId, data });
+      await rig.sql`
+        INSERT INTO webhook_delivery (webhook_id, event_id, event_type, event, sequence, state, expire_time)
+        VALUES (${webhookId}, ${eventId}, ${type}, ${event}, 1, 'DEAD_LETTER', now() + interval '1 hour')`;
+    }
   });
 
   describe('a caller', () => {

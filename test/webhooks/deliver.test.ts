@@ -2,7 +2,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { claimDueDeliveries } from '../../server/store/claim-deliveries.ts';
 import { settleClaimedDeliveries } from '../../server/store/settle-deliveries.ts';
-import { idOf, never, startWebhookRig, taskEvent, type WebhookRig } from './rig.ts';
+import { idOf, never, startWebhookRig, taskEvent, until, type WebhookRig } from './rig.ts';
 
 let rig: WebhookRig;
 beforeEach(async () => {
@@ -231,13 +231,54 @@ describe('an endpoint that', () => {
     expect(await rig.delivery(id, idOf(event))).toMatchObject({ attempts: 12, error: 'HTTP 503' });
     expect(node.counts()).toEqual({ succeeded: 0, failed: 2, deadLettered: 1 });
     to.answer = (_, response) => response.writeHead(200).end();
-    const row = { id } as Parameters<typeof node.webhooks.replay>[0];
+    const row = { id, filter: {} };
     const page = { after: undefined, size: 10 };
     expect(await node.webhooks.replay(row, { of: 'dead letters' }, page)).toEqual({ replayed: 1, next: undefined });
     await rig.allIn(id, 'SUCCEEDED');
     expect(await rig.delivery(id, idOf(event))).toMatchObject({ attempts: 1, error: '' });
     expect(await node.webhooks.replay(row, { of: 'dead letters' }, page)).toEqual({ replayed: 0, next: undefined });
   });
+});
+
+describe('what a changed filter does not cover any more', () => {
+  const ofType = (type: string) => taskEvent('submitted', { type });
+
+  it('is not sent to where the webhook leads now, and what it covers is', async () => {
+    const [node, before, after] = [rig.node(), await rig.receiver(), await rig.receiver()];
+    before.answer = (_, response) => response.writeHead(500).end();
+    const { id } = await rig.create(node, before.url, { filter: { taskTypes: ['mine.y', 'secret.x'] } });
+    const [mine, secret] = [ofType('mine.y'), ofType('secret.x')];
+    await node.consumer.deliver(0, [mine, secret], never);
+    await rig.recorded(id, 2);
+    await change(node, id, { url: after.url, filter: { taskTypes: ['mine.y'] } });
+    await rig.hasten(id);
+    await until(async () => (await rig.delivery(id, idOf(secret))).state === 'DEAD_LETTER');
+    await until(async () => (await rig.delivery(id, idOf(mine))).state === 'SUCCEEDED');
+    expect((await rig.delivery(id, idOf(secret))).error).toBe('the filter of the webhook does not cover it any more');
+    expect(after.requests.map(({ headers }) => headers['webhook-id'])).toEqual([idOf(mine)]);
+    expect(node.counts()).toEqual({ succeeded: 1, failed: 2, deadLettered: 0 });
+  });
+
+  it('keeps the circuit from being tried no longer than it takes to pass it over', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const { id } = await rig.create(node, to.url, { filter: { taskTypes: ['mine.y', 'secret.x'] } });
+    await rig.sql`UPDATE webhook SET probe_time = now() + interval '1 hour' WHERE id = ${id}`;
+    const secrets = [ofType('secret.x'), ofType('secret.x'), ofType('secret.x')];
+    await node.consumer.deliver(0, secrets, never);
+    const mine = ofType('mine.y');
+    await node.consumer.deliver(0, [mine], never);
+    await change(node, id, { url: to.url, filter: { taskTypes: ['mine.y'] } });
+    await rig.sql`UPDATE webhook SET probe_time = now() WHERE id = ${id}`;
+    await until(async () => (await rig.delivery(id, idOf(mine))).state === 'SUCCEEDED');
+    expect(to.requests).toHaveLength(1);
+    expect(await rig.webhook(id)).toMatchObject({ probing: false, probeTime: null });
+  });
+
+  async function change(node: ReturnType<typeof rig.node>, id: string, changes: { url: string; filter: object }) {
+    const { namespace, description, headers, secretHeaders, format } = await rig.webhook(id);
+    const settings = { namespace, description, headers, secretHeaders, format, isDisabled: false, ...changes };
+    await node.webhooks.update({ namespace: 'default', id, maySee: () => true }, settings, undefined);
+  }
 });
 
 test('an endpoint that hangs keeps no other one waiting', async () => {

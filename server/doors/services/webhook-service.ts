@@ -4,7 +4,7 @@ import type { Caller } from '../../auth/caller.ts';
 import { fieldInvalid, webhookNotFound } from '../../domain/errors.ts';
 import { limits } from '../../domain/limits.ts';
 import { webhookDeliveryStates } from '../../domain/webhook.ts';
-import { operationsNamedBy } from '../../events/webhooks/listening.ts';
+import { operationsNamedBy, scopeOf } from '../../events/webhooks/listening.ts';
 import type { TestWebhook } from '../../events/webhooks/test-webhook.ts';
 import type { Webhooks, Which } from '../../events/webhooks/webhooks.ts';
 import type { Database } from '../../store/database.ts';
@@ -59,7 +59,8 @@ export function webhookService(deps: WebhookServiceDeps): ServiceImpl<typeof Web
 
     async getWebhook(request, context) {
       const row = await found(request, context);
-      const counts = await database.run((sql) => countDeliveries(sql, row.id, limits.webhookCountMax));
+      const of = { webhookId: row.id, scope: scopeOf(row) };
+      const counts = await database.run((sql) => countDeliveries(sql, of, limits.webhookCountMax));
       return { webhook: toWebhook(row, counts) };
     },
 
@@ -102,12 +103,16 @@ export function webhookService(deps: WebhookServiceDeps): ServiceImpl<typeof Web
     },
 
     async listWebhookDeliveries(request, context) {
-      const { id: webhookId } = await found(request, context);
+      const webhook = await found(request, context);
+      const webhookId = webhook.id;
       const states = [...new Set(request.states.flatMap((state) => deliveryStateOf[state] ?? []))].sort();
       const list = ['webhook deliveries', webhookId, states];
       const size = pageSizeOf(request.pageSize, limits.webhookDeliveryPageSizeDefault);
       const after = deliveryPositionOf(list, request.pageToken);
-      const filter = { webhookId, states: states.length === 0 ? webhookDeliveryStates : states };
+      const filter = {
+        ...{ webhookId, scope: scopeOf(webhook) },
+        states: states.length === 0 ? webhookDeliveryStates : states,
+      };
       const rows = await database.run((sql) => selectDeliveries(sql, filter, { after, size: size + 1 }));
       const last = rows.length > size ? rows[size - 1] : undefined;
       return {

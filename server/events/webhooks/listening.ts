@@ -3,9 +3,12 @@ import { EventFilterSchema } from '@dstc/contract/dstc/v1/event_service_pb';
 import { LRUCache } from 'lru-cache';
 import { taskTypeOf } from '../../doors/convert/event.ts';
 import { labelConditionsOf } from '../../doors/convert/task-filter.ts';
+import { filterOf } from '../../doors/convert/webhook.ts';
+import type { DeliveryScope } from '../../store/delivery-scope.ts';
 import type { StoredEvent } from '../../store/select-events.ts';
-import type { ListeningWebhook } from '../../store/webhooks.ts';
+import type { ListeningWebhook, WebhookRow } from '../../store/webhooks.ts';
 import { createEventFilter, isEventType } from '../event-filter.ts';
+import type { EventFacts } from './event-facts.ts';
 
 /** Whether a webhook is to get an event. */
 export type IsFor = (webhook: ListeningWebhook, event: StoredEvent) => boolean;
@@ -16,7 +19,7 @@ const filtersMax = 10_000;
 export function createIsFor(): IsFor {
   const filters = new LRUCache<string, (event: StoredEvent) => boolean>({ max: filtersMax });
 
-  function filterOf({ id, etag, filter }: ListeningWebhook): (event: StoredEvent) => boolean {
+  function passing({ id, etag, filter }: ListeningWebhook): (event: StoredEvent) => boolean {
     const key = `${id}/${etag}`;
     const known = filters.get(key);
     if (known !== undefined) return known;
@@ -28,7 +31,7 @@ export function createIsFor(): IsFor {
   return (webhook, event) =>
     webhook.namespace === event.namespace &&
     BigInt(event.position.order) >= BigInt(webhook.sinceOrder) &&
-    filterOf(webhook)(event);
+    passing(webhook)(event);
 }
 
 function passes(json: JsonValue): (event: StoredEvent) => boolean {
@@ -48,4 +51,24 @@ const operations = ['worker_session.', 'namespace.'] as const;
 /** Which of them the types of a filter name: `dstc.namespace.*` does, `dstc.*` does not. */
 export function operationsNamedBy(types: readonly string[]): readonly string[] {
   return operations.filter((name) => types.some((type) => type.startsWith(`dstc.${name}`)));
+}
+
+/**
+ * Which deliveries of a webhook its filter of now covers, as far as permissions go by it: whoever may see the webhook may
+ * read these events, and not those that an earlier filter let through.
+ */
+export function scopeOf(webhook: Pick<WebhookRow, 'filter'>): DeliveryScope {
+  const { types, taskTypes } = filterOf(webhook);
+  const named = operationsNamedBy(types);
+  const typesLeftOut = operations.flatMap((name) => (named.includes(name) ? [] : `dstc.${name}`));
+  return { taskTypes, typesLeftOut };
+}
+
+/** What `store/delivery-scope.ts` says in SQL. */
+export function isCovered(webhook: Pick<WebhookRow, 'filter'>, event: Pick<EventFacts, 'type' | 'taskType'>): boolean {
+  const { taskTypes, typesLeftOut } = scopeOf(webhook);
+  return (
+    (taskTypes.length === 0 || taskTypes.includes(event.taskType)) &&
+    !typesLeftOut.some((start) => event.type.startsWith(start))
+  );
 }

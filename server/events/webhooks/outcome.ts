@@ -1,7 +1,7 @@
 import type { HttpAnswer } from './http-client.ts';
 import { retryAfterMs } from './retry-after.ts';
 
-/** What became of a delivery. */
+/** What became of a delivery that was sent. */
 export type Outcome =
   | {
       readonly is: 'taken';
@@ -16,11 +16,19 @@ export type Outcome =
   | { readonly is: 'gone'; readonly status: number; readonly error: string }
   | { readonly is: 'failed'; readonly status: number | null; readonly error: string; readonly retryAfterMs: number };
 
+/** It was not sent, because the filter of its webhook has changed and does not cover it any more. */
+export interface LeftOut {
+  readonly is: 'left out';
+}
+
+/** What is wrong with an answer or an endpoint. */
+export type Failure = Extract<Outcome, { is: 'gone' | 'failed' }>;
+
 /** Why an answer is no success; undefined when it is one. */
 export function failureOf(
   answer: HttpAnswer,
   bounds: { readonly retryAfterMsMax: number; readonly errorCharactersMax: number },
-): Exclude<Outcome, { is: 'taken' }> | undefined {
+): Failure | undefined {
   const { status, headers } = answer;
   if (status >= 200 && status < 300) return undefined;
   const error = errorText(answer).slice(0, bounds.errorCharactersMax);

@@ -2,7 +2,9 @@ import type { Logger } from 'pino';
 import { type ClaimedDelivery, claimDueDeliveries } from '../../store/claim-deliveries.ts';
 import type { Database } from '../../store/database.ts';
 import { createPause } from '../pause.ts';
-import type { Outcome } from './outcome.ts';
+import { factsOf } from './event-facts.ts';
+import { isCovered } from './listening.ts';
+import type { LeftOut, Outcome } from './outcome.ts';
 import type { SendDelivery } from './send-delivery.ts';
 import { endOf, recordSettlements, type Settlement } from './settlements.ts';
 
@@ -89,8 +91,9 @@ export function startSender(
     recording ??= recordAll();
   }
 
-  async function outcomeOf(delivery: ClaimedDelivery): Promise<Outcome | undefined> {
+  async function outcomeOf(delivery: ClaimedDelivery): Promise<Outcome | LeftOut | undefined> {
     try {
+      if (!isCovered(delivery, factsOf(delivery.event))) return { is: 'left out' };
       return await deps.send(delivery, stopping.signal);
     } catch (error) {
       if (stopping.signal.aborted) return undefined;
@@ -124,17 +127,19 @@ export function startSender(
 
   function free(batch: readonly Settlement[]): void {
     let makesRoom = underWay.size >= options.sendingMax;
-    for (const { delivery } of batch) {
+    for (const { delivery, outcome } of batch) {
       underWay.delete(delivery);
       makesRoom = full.delete(delivery.webhookId) || makesRoom;
       // The next one of its task may have waited for it.
       makesRoom ||= delivery.threadId !== null;
+      // So has the next one of a webhook whose circuit is open.
+      makesRoom ||= delivery.isProbe && outcome?.is === 'left out';
     }
     if (makesRoom) pause.end();
   }
 
   function count(settlement: Settlement): void {
-    if (settlement.outcome === undefined) return;
+    if (settlement.outcome === undefined || settlement.outcome.is === 'left out') return;
     if (settlement.outcome.is === 'taken') counts.succeeded += 1;
     else counts.failed += 1;
     if (endOf(settlement).state === 'DEAD_LETTER') counts.deadLettered += 1;

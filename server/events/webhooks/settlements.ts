@@ -7,19 +7,20 @@ import type { Database, Sql } from '../../store/database.ts';
 import {
   type DeliveryEnd,
   type Failing,
+  giveBackProbes,
   lockHealth,
   nameReferences,
   settleClaimedDeliveries,
   storeFailures,
   storeSuccesses,
 } from '../../store/settle-deliveries.ts';
-import type { Outcome } from './outcome.ts';
+import type { Failure, LeftOut, Outcome } from './outcome.ts';
 
 /** What became of a claimed delivery. */
 export interface Settlement {
   readonly delivery: ClaimedDelivery;
   /** Undefined when it was not tried to the end, because this node stops. */
-  readonly outcome: Outcome | undefined;
+  readonly outcome: Outcome | LeftOut | undefined;
   readonly durationMs: number;
 }
 
@@ -41,6 +42,8 @@ export async function recordSettlements(
   }
 }
 
+const leftOut = 'the filter of the webhook does not cover it any more';
+
 /** How a delivery goes on after an attempt. */
 export function endOf({ delivery, outcome, durationMs }: Settlement): DeliveryEnd {
   const { webhookId, eventId, attempts } = delivery;
@@ -56,6 +59,8 @@ export function endOf({ delivery, outcome, durationMs }: Settlement): DeliveryEn
     case 'gone':
       // Its webhook is disabled, and it is sent when people enable that again.
       return { ...end, state: 'PENDING', responseStatus: outcome.status, error: outcome.error };
+    case 'left out':
+      return { ...end, state: 'DEAD_LETTER', responseStatus: null, durationMs: null, error: leftOut };
     case 'failed': {
       const isOver = attempts >= webhookRetry.attemptsMax;
       const delayMs = Math.max(retryDelayMs(webhookRetry, attempts, Math.random()), outcome.retryAfterMs);
@@ -71,6 +76,13 @@ function nameOf({ delivery, outcome }: Settlement) {
 }
 
 async function storeHealth(sql: Sql, settlements: readonly Settlement[]): Promise<readonly Failing[]> {
+  const untried = settlements.filter(({ delivery, outcome }) => delivery.isProbe && outcome?.is === 'left out');
+  if (untried.length > 0) {
+    await giveBackProbes(
+      sql,
+      untried.map(({ delivery }) => delivery.webhookId),
+    );
+  }
   const seen = [...Map.groupBy(settlements, ({ delivery }) => delivery.webhookId)].map(([id, of]) => seenOf(id, of));
   const well = seen.flatMap(({ id, succeeds, isGone }) => (succeeds && !isGone ? id : []));
   if (well.length > 0) await storeSuccesses(sql, well);
@@ -98,15 +110,16 @@ async function storeHealth(sql: Sql, settlements: readonly Settlement[]): Promis
 
 /** What the settlements of one webhook say of it. */
 function seenOf(id: string, settlements: readonly Settlement[]) {
-  const failed = settlements.filter(({ outcome }) => outcome?.is === 'failed' || outcome?.is === 'gone');
-  const outcomes = failed.flatMap(({ outcome }) => outcome ?? []);
+  const failed = settlements.flatMap(({ delivery, outcome }): { isProbe: boolean; failure: Failure }[] =>
+    outcome?.is === 'failed' || outcome?.is === 'gone' ? [{ isProbe: delivery.isProbe, failure: outcome }] : [],
+  );
   return {
     id,
     succeeds: settlements.some(({ outcome }) => outcome?.is === 'taken'),
-    isGone: outcomes.some(({ is }) => is === 'gone'),
+    isGone: failed.some(({ failure }) => failure.is === 'gone'),
     count: failed.length,
-    hasProbe: failed.some(({ delivery }) => delivery.isProbe),
-    retryAfterMs: Math.max(0, ...outcomes.map((outcome) => (outcome.is === 'failed' ? outcome.retryAfterMs : 0))),
-    failure: outcomes.flatMap((outcome) => (outcome.is === 'taken' ? [] : outcome.error)).at(-1) ?? '',
+    hasProbe: failed.some(({ isProbe }) => isProbe),
+    retryAfterMs: Math.max(0, ...failed.map(({ failure }) => (failure.is === 'failed' ? failure.retryAfterMs : 0))),
+    failure: failed.at(-1)?.failure.error ?? '',
   };
 }

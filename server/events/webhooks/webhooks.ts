@@ -15,6 +15,7 @@ import {
   type WebhookSettings,
 } from '../../store/webhooks.ts';
 import { checkHeaders, checkUrl, type EndpointRules } from './endpoint-rules.ts';
+import { scopeOf } from './listening.ts';
 import { checkPlaceholders } from './placeholders.ts';
 import { newSecret, secretText } from './signature.ts';
 
@@ -44,9 +45,9 @@ export interface Webhooks {
   readonly update: (which: Which, settings: WebhookSettings, etag: string | undefined) => Promise<WebhookRow>;
   readonly delete: (which: Which, etag: string | undefined) => Promise<void>;
   readonly rotate: (which: Which, overlapMs: number) => Promise<MadeSecret>;
-  /** Of a webhook that the caller may see. */
+  /** Of a webhook that the caller may see, what its filter covers. */
   readonly replay: (
-    webhook: WebhookRow,
+    webhook: Pick<WebhookRow, 'id' | 'filter'>,
     replay: Replay,
     page: { readonly after: DeliveryPosition | undefined; readonly size: number },
   ) => Promise<ReplayedPage>;
@@ -107,16 +108,21 @@ export function createWebhooks(deps: {
       return { row, secret: secretText(secret) };
     },
 
-    async replay({ id: webhookId }, replay, page) {
+    async replay({ id: webhookId, filter }, replay, page) {
+      const scope = scopeOf({ filter });
       const replayed = await database.run(async (sql) => {
         if (replay.of === 'event') {
-          const isThere = await replayDelivery(sql, { webhookId, eventId: replay.eventId }, limits.webhookPendingMsMax);
+          const isThere = await replayDelivery(
+            sql,
+            { webhookId, scope, eventId: replay.eventId },
+            limits.webhookPendingMsMax,
+          );
           return isThere ? { replayed: 1, next: undefined } : undefined;
         }
         const which =
           replay.of === 'since'
-            ? { webhookId, states: ['SUCCEEDED', 'DEAD_LETTER'] as const, since: replay.since }
-            : { webhookId, states: ['DEAD_LETTER'] as const, since: undefined };
+            ? { webhookId, scope, states: ['SUCCEEDED', 'DEAD_LETTER'] as const, since: replay.since }
+            : { webhookId, scope, states: ['DEAD_LETTER'] as const, since: undefined };
         return replayEndedDeliveries(sql, which, page, limits.webhookPendingMsMax);
       });
       if (replayed === undefined) throw deliveryNotFound(webhookId, replay);

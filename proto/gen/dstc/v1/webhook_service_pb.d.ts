@@ -581,7 +581,7 @@ export declare const WebhookService: GenService<{
   },
   /**
    * Replaces what people set of a webhook. Events that are taken up from now on are filtered by it; what waits is sent as
-   * it says. Enabling one that was disabled closes its circuit, and it gets what happens from now on.
+   * it says, but what is of a task type that its filter does not cover is given up. Enabling one that was disabled closes its circuit, and it gets what happens from now on.
    * Errors: NOT_FOUND `WEBHOOK_NOT_FOUND`, INVALID_ARGUMENT `FIELD_INVALID`, ABORTED `ETAG_MISMATCH` when `etag` is set and
    * not the current one.
    *
@@ -650,7 +650,8 @@ export declare const WebhookService: GenService<{
     output: typeof TestWebhookResponseSchema;
   },
   /**
-   * Lists the deliveries of a webhook, newest first.
+   * Lists the deliveries of a webhook, newest first. Those of task types, worker sessions and namespaces that its filter
+   * covered once and does not cover any more are not there.
    * Errors: NOT_FOUND `WEBHOOK_NOT_FOUND`, INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
    *
    * @generated from rpc dstc.v1.WebhookService.ListWebhookDeliveries
@@ -661,7 +662,7 @@ export declare const WebhookService: GenService<{
     output: typeof ListWebhookDeliveriesResponseSchema;
   },
   /**
-   * Makes deliveries due at once, with all their attempts before them. A call does 1,000 at most; go on with the page
+   * Makes deliveries due at once that could be listed, with all their attempts before them. A call does 1,000 at most; go on with the page
    * token of its answer. Those that wait are left as they are, apart from one that is named.
    * Errors: NOT_FOUND `WEBHOOK_NOT_FOUND`, also for a delivery that is not there, INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
    *
