@@ -10,11 +10,11 @@ export const doorNames = ['gRPC', 'HTTP/JSON'] as const;
 export type DoorName = (typeof doorNames)[number];
 
 /** A client id of the policy file that a rig is started with. */
-export type Who = 'root' | 'alice' | 'planner' | 'clerk' | 'mender' | 'stranger';
+export type Who = 'root' | 'alice' | 'planner' | 'clerk' | 'mender' | 'keeper' | 'stranger';
 
 /**
  * root may do everything, alice everything below `a.`; planner submits and sees `a.*` without payloads, clerk only sees
- * it, mender redrives it; the stranger is another tenant.
+ * it, mender redrives it; keeper configures and reads everything and operates nothing; the stranger is another tenant.
  */
 const policy = `
 roles:
@@ -22,12 +22,14 @@ roles:
   planner: [submit, read]
   clerk: [read]
   mender: [read, redrive]
+  keeper: [configure, read]
 bindings:
   - { role: all, claims: { client_id: root }, namespaces: ['*'], task_types: ['*'] }
   - { role: all, claims: { client_id: alice }, namespaces: [default], task_types: ['a.*'] }
   - { role: planner, claims: { client_id: planner }, namespaces: [default], task_types: ['a.*'] }
   - { role: clerk, claims: { client_id: clerk }, namespaces: [default], task_types: ['a.*'] }
   - { role: mender, claims: { client_id: mender }, namespaces: [default], task_types: ['a.*'] }
+  - { role: keeper, claims: { client_id: keeper }, namespaces: [default], task_types: ['*'] }
   - { role: all, claims: { client_id: stranger }, namespaces: [elsewhere], task_types: ['*'] }
 `;
 
@@ -47,7 +49,7 @@ export async function startRig(settings: Record<string, string> = {}): Promise<R
   await writeFile(policyFile, policy);
   const coordinator = await startTestCoordinator({ DSTC_POLICY_FILE: policyFile, ...settings });
   const tokens = new Map<Who, string>();
-  for (const who of ['root', 'alice', 'planner', 'clerk', 'mender', 'stranger'] as const) {
+  for (const who of ['root', 'alice', 'planner', 'clerk', 'mender', 'keeper', 'stranger'] as const) {
     tokens.set(who, await coordinator.identity.forge({ sub: who, client_id: who }));
   }
   const doors = { gRPC: grpcCaller(coordinator.grpcAddress), 'HTTP/JSON': jsonCaller(coordinator.httpUrl) };

@@ -305,6 +305,16 @@ describe.each(doorNames)('over %s', (doorName) => {
       },
     );
 
+    it.each(Object.entries(rpcs))('does not find by %s what only operators may have', async (_name, call) => {
+      for (const types of [['dstc.worker_session.*'], ['dstc.task.*', 'dstc.namespace.paused.v1']]) {
+        const { id } = await created({ filter: { types } });
+        await refused(() => call({ id }, 'keeper'), missing(id));
+        const { webhooks } = await door().call(listWebhooks, { pageSize: 100 }, rig.token('keeper'));
+        expect(webhooks.map((webhook) => webhook.id)).not.toContain(id);
+        await door().call(deleteWebhook, { id }, rig.token('root'));
+      }
+    });
+
     it('sees only its own in a list, page by page', async () => {
       await created({ filter: { taskTypes: ['b.plain'] } });
       const mine = [await created({ filter: ofA }, 'alice'), await created({ filter: ofA }, 'alice')];

@@ -1,6 +1,7 @@
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type { WebhookService } from '@dstc/contract/dstc/v1/webhook_service_pb';
 import type { Caller } from '../../auth/caller.ts';
+import type { Permission } from '../../auth/permission.ts';
 import { fieldInvalid, webhookNotFound } from '../../domain/errors.ts';
 import { limits } from '../../domain/limits.ts';
 import { webhookDeliveryStates } from '../../domain/webhook.ts';
@@ -148,17 +149,21 @@ function whichOf(request: NamedWebhook, context: HandlerContext): Which {
 
 const permissionsNeeded = ['configure', 'read'] as const;
 
-/** Whether the caller may do with the types that a webhook names what it takes to have one. */
-function hasRight(caller: Caller, row: Pick<WebhookRow, 'namespace' | 'filter'>): boolean {
-  const { taskTypes } = filterOf(row);
-  return permissionsNeeded.every((permission) =>
-    taskTypes.length === 0
-      ? caller.typePatterns(permission, row.namespace).includes('*')
-      : taskTypes.every((type) => caller.may(permission, row.namespace, type)),
+/** Whether the caller may have a webhook with this filter, and so see and change the one that has it. */
+function hasRight(caller: Caller, { namespace, filter }: Pick<WebhookRow, 'namespace' | 'filter'>): boolean {
+  const { taskTypes, types } = filterOf({ filter });
+  const mayOnAll = (permission: Permission) => caller.typePatterns(permission, namespace).includes('*');
+  return (
+    permissionsNeeded.every((permission) =>
+      taskTypes.length === 0
+        ? mayOnAll(permission)
+        : taskTypes.every((type) => caller.may(permission, namespace, type)),
+    ) &&
+    (operationsNamedBy(types).length === 0 || mayOnAll('operate'))
   );
 }
 
-/** Throws PERMISSION_MISSING unless the caller may have a webhook with this filter. */
+/** Throws PERMISSION_MISSING unless `hasRight`. */
 function requireRight(caller: Caller, { namespace, filter }: Pick<WebhookRow, 'namespace' | 'filter'>): void {
   const { taskTypes, types } = filterOf({ filter });
   for (const permission of permissionsNeeded) {

@@ -562,8 +562,8 @@ export declare const ReplayWebhookDeliveriesResponseSchema: GenMessage<ReplayWeb
 
 /**
  * Configures webhooks. Whoever may `configure` and `read` every task type that the filter of a webhook names, or all types
- * (`*`) when it names none, may see and change it; to everybody else it is not there. The errors that every RPC may answer
- * are listed at TaskService.
+ * (`*`) when it names none, and `operate` on all types when it names events of worker sessions or the namespace, may see
+ * and change it; to everybody else it is not there. The errors that every RPC may answer are listed at TaskService.
  *
  * @generated from service dstc.v1.WebhookService
  */
