@@ -135,6 +135,8 @@ export const limits = {
   /** Requests that a node has under way, to all endpoints and to one; tests of people come on top. */
   webhookSendingMax: 128,
   webhookSendingPerEndpointMax: 8,
+  /** Of one namespace, for each place that it leaves free: alone it gets three quarters of all, two get three sevenths each. */
+  webhookSendingPerFreePlaceMax: 3,
   webhookTestsMax: 8,
   webhookConnectMsMax: 5_000,
   /** From the first byte to the last, with all that one delivery asks for. */

@@ -22,6 +22,8 @@ export interface ClaimOptions {
   /** For all webhooks together, and for one that this node sends nothing to. */
   readonly deliveriesMax: number;
   readonly perWebhookMax: number;
+  /** For one namespace, with what this node sends already, for each place that is free before it gets another one. */
+  readonly perFreePlaceMax: number;
   /** How many this node sends to webhooks at the moment. */
   readonly sending: ReadonlyMap<string, number>;
   /** After this time a delivery whose sender said nothing is due again. */
@@ -29,49 +31,60 @@ export interface ClaimOptions {
 }
 
 /**
- * Claims due deliveries of enabled webhooks: the soonest of each, in turns, so that one with many keeps none of the
- * others waiting. Of a webhook with an open circuit whose time has come one is claimed, on one node. A delivery waits
- * for those of its task before it. For each webhook one range scan of `webhook_delivery_due`, which ends at its room.
+ * Claims due deliveries of enabled webhooks, the soonest of each. Of a webhook with an open circuit whose time has come one
+ * is claimed, on one node. A delivery waits for those of its task before it.
+ *
+ * Places go to the namespaces that have the fewest requests under way, and in each to the webhooks that do, and no
+ * namespace takes one unless enough are left: so neither many deliveries nor slow endpoints keep others waiting. For each
+ * webhook one range scan of `webhook_delivery_due`, which ends at its room.
  */
 export async function claimDueDeliveries(sql: Sql, options: ClaimOptions): Promise<ClaimedDelivery[]> {
-  const { deliveriesMax, perWebhookMax, sending, leaseMs } = options;
+  const { deliveriesMax, perWebhookMax, perFreePlaceMax, sending, leaseMs } = options;
   const lease = sql`${leaseMs}::float8 * interval '1 millisecond'`;
   const rows = await sql<ClaimedRow[]>`
-    WITH probing AS (
-      UPDATE webhook SET probing = true, probe_time = now() + ${lease}
-      WHERE id IN (
-        SELECT id FROM webhook AS shut
-        WHERE probe_time <= now() AND disabled_time IS NULL AND delete_time IS NULL AND EXISTS (
-          SELECT 1 FROM webhook_delivery
-          WHERE webhook_id = shut.id AND state = 'PENDING' AND due_time <= now()
-        )
-        FOR UPDATE SKIP LOCKED
+    WITH sending AS (
+      SELECT * FROM unnest(${[...sending.keys()]}::uuid[], ${[...sending.values()]}::int[]) AS of(id, count)
+    ), busy AS (
+      SELECT namespace, sum(count)::int AS count FROM sending JOIN webhook USING (id) GROUP BY namespace
+    ), to_probe AS (
+      SELECT id FROM webhook AS shut
+      WHERE probe_time <= now() AND disabled_time IS NULL AND delete_time IS NULL AND EXISTS (
+        SELECT 1 FROM webhook_delivery
+        WHERE webhook_id = shut.id AND state = 'PENDING' AND due_time <= now()
       )
-      RETURNING id
+      FOR UPDATE SKIP LOCKED
+    ), found AS (
+      SELECT next.*, webhook.namespace, to_probe.id IS NOT NULL AS is_probe,
+        COALESCE(sending.count, 0) + row_number() OVER (PARTITION BY next.webhook_id ORDER BY next.due_time) AS turn
+      FROM webhook
+      LEFT JOIN to_probe USING (id)
+      LEFT JOIN sending USING (id)
+      CROSS JOIN LATERAL (
+        SELECT webhook_id, event_id, due_time FROM webhook_delivery AS d
+        WHERE d.webhook_id = webhook.id AND d.state = 'PENDING' AND d.due_time <= now()
+          AND (d.thread_id IS NULL OR NOT EXISTS (
+            SELECT 1 FROM webhook_delivery AS earlier
+            WHERE earlier.webhook_id = d.webhook_id AND earlier.thread_id = d.thread_id AND earlier.state = 'PENDING'
+              AND earlier.sequence < d.sequence
+          ))
+        ORDER BY d.due_time
+        LIMIT CASE WHEN to_probe.id IS NULL
+          THEN GREATEST(0, ${perWebhookMax}::int - COALESCE(sending.count, 0)) ELSE 1 END
+        FOR UPDATE SKIP LOCKED
+      ) AS next
+      WHERE disabled_time IS NULL AND delete_time IS NULL AND (probe_time IS NULL OR to_probe.id IS NOT NULL)
+    ), placed AS (
+      SELECT found.*,
+        COALESCE(busy.count, 0) + row_number() OVER (PARTITION BY namespace ORDER BY turn, due_time) AS place
+      FROM found LEFT JOIN busy USING (namespace)
     ), due AS (
-      SELECT found.webhook_id, found.event_id, found.is_probe FROM (
-        SELECT next.*, probing.id IS NOT NULL AS is_probe,
-          row_number() OVER (PARTITION BY next.webhook_id ORDER BY next.due_time) AS turn
-        FROM webhook
-        LEFT JOIN probing USING (id)
-        LEFT JOIN unnest(${[...sending.keys()]}::uuid[], ${[...sending.values()]}::int[]) AS sending(id, count) USING (id)
-        CROSS JOIN LATERAL (
-          SELECT webhook_id, event_id, due_time FROM webhook_delivery AS d
-          WHERE d.webhook_id = webhook.id AND d.state = 'PENDING' AND d.due_time <= now()
-            AND (d.thread_id IS NULL OR NOT EXISTS (
-              SELECT 1 FROM webhook_delivery AS earlier
-              WHERE earlier.webhook_id = d.webhook_id AND earlier.thread_id = d.thread_id AND earlier.state = 'PENDING'
-                AND earlier.sequence < d.sequence
-            ))
-          ORDER BY d.due_time
-          LIMIT CASE WHEN probing.id IS NULL
-            THEN GREATEST(0, ${perWebhookMax}::int - COALESCE(sending.count, 0)) ELSE 1 END
-          FOR UPDATE SKIP LOCKED
-        ) AS next
-        WHERE disabled_time IS NULL AND delete_time IS NULL AND (probe_time IS NULL OR probing.id IS NOT NULL)
-      ) AS found
-      ORDER BY turn, due_time
-      LIMIT ${deliveriesMax}::int
+      SELECT webhook_id, event_id, is_probe
+      FROM (SELECT placed.*, row_number() OVER (ORDER BY place, due_time) AS number FROM placed) AS numbered
+      WHERE number <= ${deliveriesMax}::int
+        AND place <= ${perFreePlaceMax}::int * (${deliveriesMax}::int - number + 1)
+    ), probing AS (
+      UPDATE webhook SET probing = true, probe_time = now() + ${lease}
+      FROM due WHERE webhook.id = due.webhook_id AND due.is_probe
     ), claimed AS (
       UPDATE webhook_delivery AS d SET attempts = attempts + 1, due_time = now() + ${lease}, last_attempt_time = now()
       FROM due

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
 import { claimDueDeliveries } from '../../server/store/claim-deliveries.ts';
@@ -303,6 +304,57 @@ test('an endpoint that hangs keeps no other one waiting', async () => {
   expect(quick.requests).toHaveLength(50);
 });
 
+describe('of the places of a node', () => {
+  const held = (response: ServerResponse) => void response;
+  const several = (count: number, facts: object) => Array.from({ length: count }, () => taskEvent('submitted', facts));
+
+  it('the slow endpoints of one namespace leave some to the others', async () => {
+    const [node, slow, quick] = [rig.node({ sendingMax: 8 }), await rig.receiver(), await rig.receiver()];
+    slow.answer = (_, response) => held(response);
+    for (let webhook = 0; webhook < 4; webhook += 1) await rig.create(node, slow.url, { namespace: 'slow' });
+    const { id } = await rig.create(node, quick.url);
+    await node.consumer.deliver(0, several(20, { namespace: 'slow' }), never);
+    await slow.received(6);
+    await node.consumer.deliver(0, several(20, {}), never);
+    await rig.allIn(id, 'SUCCEEDED');
+    expect(slow.requests).toHaveLength(6);
+    expect(quick.requests).toHaveLength(20);
+  });
+
+  it('one that becomes free goes to the webhook of a namespace that has the fewest', async () => {
+    const [node, slow, quick] = [rig.node({ sendingMax: 4 }), await rig.receiver(), await rig.receiver()];
+    const waiting: ServerResponse[] = [];
+    slow.answer = (_, response) => void waiting.push(response);
+    quick.answer = (_, response) => held(response);
+    await rig.create(node, slow.url, { filter: { taskTypes: ['t.slow'] } });
+    await rig.create(node, quick.url, { filter: { taskTypes: ['t.quick'] } });
+    await node.consumer.deliver(0, several(20, { type: 't.slow' }), never);
+    await slow.received(3);
+    await node.consumer.deliver(0, several(1, { type: 't.quick' }), never);
+    waiting[0]?.writeHead(200).end();
+    await quick.received(1);
+    expect(slow.requests).toHaveLength(3);
+  });
+
+  it('an open circuit is tried only on one that there is', async () => {
+    const node = rig.node();
+    const [busy, shut] = [await rig.create(node, 'http://127.0.0.1/'), await rig.create(node, 'http://127.0.0.1/')];
+    await node.stop();
+    await node.consumer.deliver(0, [taskEvent()], never);
+    await rig.sql`UPDATE webhook SET probe_time = now() WHERE id = ${shut.id}`;
+    await rig.sql`UPDATE webhook SET disabled_time = now() WHERE id = ${busy.id}`;
+    const options = { perWebhookMax: 8, perFreePlaceMax: 3, leaseMs: 60_000 };
+    const claim = (deliveriesMax: number) => {
+      const sending = new Map([[busy.id, 3]]);
+      return rig.database.run((sql) => claimDueDeliveries(sql, { ...options, deliveriesMax, sending }));
+    };
+    expect(await claim(1)).toEqual([]);
+    expect(await rig.webhook(shut.id)).toMatchObject({ probing: false });
+    expect(await claim(2)).toMatchObject([{ webhookId: shut.id, isProbe: true }]);
+    expect(await rig.webhook(shut.id)).toMatchObject({ probing: true });
+  });
+});
+
 test('two nodes share the work, and each event is sent by one of them', async () => {
   const [one, other, to] = [rig.node(), rig.node(), await rig.receiver()];
   const { id } = await rig.create(one, to.url);
@@ -327,7 +379,8 @@ test('what a node had that died is sent by another one, and the dead one changes
   const event = taskEvent();
   await rig.sql`UPDATE webhook SET disabled_time = NULL WHERE id = ${id}`;
   await maker.consumer.deliver(0, [event], never);
-  const options = { deliveriesMax: 10, perWebhookMax: 8, sending: new Map(), leaseMs: 300 };
+  const bounds = { deliveriesMax: 10, perWebhookMax: 8, perFreePlaceMax: 3 };
+  const options = { ...bounds, sending: new Map(), leaseMs: 300 };
   const [claimed] = await rig.database.run((sql) => claimDueDeliveries(sql, options));
   expect(claimed).toMatchObject({ eventId: idOf(event), attempts: 1 });
   // While its lease lasts nobody else has it.

@@ -30,6 +30,8 @@ export interface Sender {
 export interface SenderOptions {
   readonly sendingMax: number;
   readonly perEndpointMax: number;
+  /** Of one namespace, for each place that is free. */
+  readonly perFreePlaceMax: number;
   readonly leaseMs: number;
   readonly pollMs: number;
 }
@@ -69,18 +71,18 @@ export function startSender(
   async function claim(): Promise<number> {
     const deliveriesMax = options.sendingMax - underWay.size;
     if (deliveriesMax <= 0) return options.pollMs;
-    const sending = countByWebhook(underWay);
-    const { perEndpointMax: perWebhookMax, leaseMs } = options;
+    const sending = countBy(underWay, webhookOf);
+    const { perEndpointMax: perWebhookMax, perFreePlaceMax, leaseMs } = options;
     const claimed = await database.run((sql) =>
-      claimDueDeliveries(sql, { deliveriesMax, perWebhookMax, sending, leaseMs }),
+      claimDueDeliveries(sql, { deliveriesMax, perWebhookMax, perFreePlaceMax, sending, leaseMs }),
     );
     for (const delivery of claimed) {
       underWay.add(delivery);
       const attempt = deliver(delivery).finally(() => attempts.delete(attempt));
       attempts.add(attempt);
     }
-    for (const [id, count] of countByWebhook(underWay)) if (count >= perWebhookMax) full.add(id);
-    // Turns and probes may have left something out although there is room.
+    for (const [id, count] of countBy(underWay, webhookOf)) if (count >= perWebhookMax) full.add(id);
+    // Probes may have left something out although there is room.
     return claimed.length > 0 && underWay.size < options.sendingMax ? 0 : options.pollMs;
   }
 
@@ -126,7 +128,7 @@ export function startSender(
   }
 
   function free(batch: readonly Settlement[]): void {
-    let makesRoom = underWay.size >= options.sendingMax;
+    let makesRoom = isAtBound();
     for (const { delivery, outcome } of batch) {
       underWay.delete(delivery);
       makesRoom = full.delete(delivery.webhookId) || makesRoom;
@@ -136,6 +138,12 @@ export function startSender(
       makesRoom ||= delivery.isProbe && outcome?.is === 'left out';
     }
     if (makesRoom) pause.end();
+  }
+
+  /** Whether there is a namespace that gets no place until something ends, its own or another's. */
+  function isAtBound(): boolean {
+    const most = Math.max(0, ...countBy(underWay, namespaceOf).values());
+    return most + 1 > options.perFreePlaceMax * (options.sendingMax - underWay.size);
   }
 
   function count(settlement: Settlement): void {
@@ -161,8 +169,14 @@ export function startSender(
   };
 }
 
-function countByWebhook(deliveries: Iterable<ClaimedDelivery>): Map<string, number> {
+const webhookOf = ({ webhookId }: ClaimedDelivery): string => webhookId;
+const namespaceOf = ({ endpoint }: ClaimedDelivery): string => endpoint.namespace;
+
+function countBy(
+  deliveries: Iterable<ClaimedDelivery>,
+  keyOf: (delivery: ClaimedDelivery) => string,
+): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { webhookId } of deliveries) counts.set(webhookId, (counts.get(webhookId) ?? 0) + 1);
+  for (const delivery of deliveries) counts.set(keyOf(delivery), (counts.get(keyOf(delivery)) ?? 0) + 1);
   return counts;
 }

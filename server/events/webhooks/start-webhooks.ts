@@ -19,6 +19,7 @@ export interface WebhookOptions {
   /** How names become addresses. */
   readonly resolve?: Resolve;
   readonly deliveryMsMax?: number;
+  readonly sendingMax?: number;
 }
 
 /** Everything that happens with webhooks on a node, put together. */
@@ -56,7 +57,8 @@ export function startWebhooks(
   const sender = startSender(
     { database, send, log },
     {
-      sendingMax: limits.webhookSendingMax,
+      sendingMax: options.sendingMax ?? limits.webhookSendingMax,
+      perFreePlaceMax: limits.webhookSendingPerFreePlaceMax,
       perEndpointMax: limits.webhookSendingPerEndpointMax,
       leaseMs: limits.webhookLeaseMs,
       pollMs: limits.pollIntervalMs,
