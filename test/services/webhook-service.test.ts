@@ -109,23 +109,39 @@ describe.each(doorNames)('over %s', (doorName) => {
     expect(await secretsOf(id)).toEqual({ headers: { Authorization: 'Bearer s3cret-1' }, token: 's3cret-2' });
   });
 
-  it('secrets do not go to another origin unless they are given anew', async () => {
+  it.each([
+    ['another origin', 'https://evil.example.com/dstc'],
+    ['another path', 'https://hooks.example.com/evil'],
+    ['another query', 'https://hooks.example.com/dstc?to=evil'],
+  ])('secrets do not go to %s unless they are given anew', async (_, elsewhereUrl) => {
     const made = await created({ secretHeaders: { authorization: 'Bearer s3cret' } });
-    const elsewhere = { ...made, url: 'https://evil.example.com/', etag: '' };
-    await refused(
+    const elsewhere = { ...made, url: elsewhereUrl, etag: '' };
+    const refusal = await refused(
       () => door().call(updateWebhook, { webhook: elsewhere }, rig.token('root')),
       fieldInvalid('webhook.secret_headers["authorization"]'),
     );
+    expect(refusal.message).toContain('must be given anew with another URL');
     const known = { ...elsewhere, secretHeaders: { authorization: 'Bearer other' } };
     await door().call(updateWebhook, { webhook: known }, rig.token('root'));
     expect(await secretsOf(made.id)).toMatchObject({ headers: { authorization: 'Bearer other' } });
-    // Another path of the same origin is no other place.
-    await door().call(
-      updateWebhook,
-      { webhook: { ...elsewhere, url: 'https://evil.example.com/2' } },
-      rig.token('root'),
-    );
-    expect(await secretsOf(made.id)).toMatchObject({ headers: { authorization: 'Bearer other' } });
+  });
+
+  it('a failure does not tell the secrets that an endpoint repeats', async () => {
+    const { id, secret } = await created({
+      url: `${receiver.url}/echo`,
+      secretHeaders: { authorization: 'Bearer T0PS3CRET', 'x-key': 'K3"Y/' },
+    });
+    receiver.answer = ({ headers }, response) => {
+      const sent = { authorization: headers.authorization, 'x-key': headers['x-key'] };
+      response.writeHead(500).end(`T0PS3CRET ${JSON.stringify(sent)} ${encodeURIComponent('K3"Y/')} ${secret}`);
+    };
+    expect(await door().call(testWebhook, { id }, rig.token('root'))).toMatchObject({
+      error: 'HTTP 500: … {"authorization":"…","x-key":"…"} … whsec_…',
+    });
+    receiver.answer = (_, response) => response.writeHead(302, { location: '/?token=T0PS3CRET' }).end();
+    expect(await door().call(testWebhook, { id }, rig.token('root'))).toMatchObject({
+      error: 'HTTP 302: redirects are not followed; set the URL that this one leads to: /?token=…',
+    });
   });
 
   it('a format is kept as it was set, with its defaults', async () => {

@@ -142,6 +142,24 @@ describe('an endpoint that', () => {
     expect(await rig.delivery(id, idOf(event))).toMatchObject({ attempts: 2, error: '' });
   });
 
+  it('repeats what it was told in confidence leaves nothing of it in the log', async () => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const format = { kind: 'gitlab_pipeline', ref: 'main', token: 'glptt-T0K3N', variables: {} } as const;
+    const { id } = await rig.create(node, to.url, { format, secretHeaders: { authorization: 'Bearer T0PS3CRET' } });
+    to.answer = ({ headers, body }, response) => {
+      response.writeHead(500).end(`${' '.repeat(470)} ${body} ${headers.authorization} ${'.'.repeat(460)} glptt-T0K3N`);
+    };
+    const event = taskEvent();
+    await node.consumer.deliver(0, [event], never);
+    await rig.recorded(id, 1);
+    const { error } = await rig.delivery(id, idOf(event));
+    const { lastFailure } = await rig.webhook(id);
+    for (const text of [error, lastFailure]) {
+      expect(text).toMatch(/^HTTP 500: \{.*"token":"…".*\} … \.+/);
+      expect(text).not.toMatch(/glptt|T0/);
+    }
+  });
+
   it.each([
     ['seconds', () => ({ 'retry-after': '600' })],
     ['a date', () => ({ 'retry-after': new Date(Date.now() + 600_000).toUTCString() })],

@@ -1,3 +1,5 @@
+import type { Endpoint } from '../../store/endpoint.ts';
+import { withoutSecrets } from './hide-secrets.ts';
 import type { HttpAnswer } from './http-client.ts';
 import { retryAfterMs } from './retry-after.ts';
 
@@ -24,25 +26,29 @@ export interface LeftOut {
 /** What is wrong with an answer or an endpoint. */
 export type Failure = Extract<Outcome, { is: 'gone' | 'failed' }>;
 
-/** Why an answer is no success; undefined when it is one. */
+/** Why an answer of an endpoint is no success; undefined when it is one. */
 export function failureOf(
   answer: HttpAnswer,
+  endpoint: Endpoint,
   bounds: { readonly retryAfterMsMax: number; readonly errorCharactersMax: number },
 ): Failure | undefined {
   const { status, headers } = answer;
   if (status >= 200 && status < 300) return undefined;
-  const error = errorText(answer).slice(0, bounds.errorCharactersMax);
+  const error = errorText(answer, (text) => printable(withoutSecrets(text, endpoint))).slice(
+    0,
+    bounds.errorCharactersMax,
+  );
   if (status === 410) return { is: 'gone', status, error };
   const waitMs = retryAfterMs(headers, { nowMs: Date.now(), msMax: bounds.retryAfterMsMax }) ?? 0;
   return { is: 'failed', status, error, retryAfterMs: waitMs };
 }
 
-function errorText({ status, headers, body }: HttpAnswer): string {
+function errorText({ status, headers, body }: HttpAnswer, shown: (text: string) => string): string {
   if (status >= 300 && status < 400) {
-    const target = headers.location === undefined ? '' : `: ${printable(headers.location)}`;
+    const target = headers.location === undefined ? '' : `: ${shown(headers.location)}`;
     return `HTTP ${status}: redirects are not followed; set the URL that this one leads to${target}`;
   }
-  const said = printable(body).trim();
+  const said = shown(body).trim();
   return said === '' ? `HTTP ${status}` : `HTTP ${status}: ${said}`;
 }
 

@@ -32,12 +32,14 @@ export function createSendDelivery({ client }: { readonly client: HttpClient }, 
     const { endpoint, externalId } = message;
     if (endpoint.format.kind === 'cloud_event') {
       const answer = await client.send(cloudEventRequest(message), signal);
-      return failureOf(answer, options) ?? { is: 'taken', status: answer.status, externalId: null, remark: '' };
+      return (
+        failureOf(answer, endpoint, options) ?? { is: 'taken', status: answer.status, externalId: null, remark: '' }
+      );
     }
     let taken: Extract<Outcome, { is: 'taken' }> = { is: 'taken', status: null, externalId: null, remark: '' };
     for (const request of requestsOf(endpoint.format, factsOf(message.event), externalId)) {
       const answer = await client.send(productRequest(endpoint, request), signal);
-      const failure = failureOf(answer, options);
+      const failure = failureOf(answer, endpoint, options);
       const isTolerated = request.toleratedStatuses?.includes(answer.status) ?? false;
       if (failure !== undefined && !isTolerated) return failure;
       taken = {

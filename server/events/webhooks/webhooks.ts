@@ -76,7 +76,7 @@ export function createWebhooks(deps: {
   return {
     async create(settings, creator) {
       checkSettings(rules, settings);
-      requireSecrets(settings);
+      requireSecrets(settings, notSet);
       const secret = newSecret();
       const made = { secret, etag: randomUUID(), creator };
       const row = await database.transaction((_sql, orm) =>
@@ -139,22 +139,24 @@ function checkSettings(rules: EndpointRules, { url, headers, secretHeaders, form
   if (format.kind === 'gitlab_pipeline') checkPlaceholders('webhook.gitlab_pipeline.variables', format.variables);
 }
 
-function requireSecrets({ secretHeaders, format }: WebhookSettings): void {
+const notSet = 'is not set';
+
+function requireSecrets({ secretHeaders, format }: WebhookSettings, problem: string): void {
   for (const [name, value] of Object.entries(secretHeaders)) {
-    if (value === '') throw fieldInvalid(`webhook.secret_headers[${JSON.stringify(name)}]`, 'is not set');
+    if (value === '') throw fieldInvalid(`webhook.secret_headers[${JSON.stringify(name)}]`, problem);
   }
   if (format.kind === 'gitlab_pipeline' && format.token === '') {
-    throw fieldInvalid('webhook.gitlab_pipeline.token', 'is not set');
+    throw fieldInvalid('webhook.gitlab_pipeline.token', problem);
   }
 }
 
 /**
- * Settings whose empty secrets are those that are stored. Not with another origin: whoever may change a webhook could
- * have its secrets sent to a place of his own.
+ * Settings whose empty secrets are those that are stored. Not with another URL: whoever may change a webhook could have its
+ * secrets sent to a place of his own, which on a host of many customers is another path or query.
  */
 function withKeptSecrets(settings: WebhookSettings, stored: WebhookRow): WebhookSettings {
-  const isSameOrigin = new URL(settings.url).origin === new URL(stored.url).origin;
-  const kept = isSameOrigin ? stored : { secretHeaders: {}, format: { kind: 'cloud_event' } as const };
+  const isSameUrl = new URL(settings.url).href === new URL(stored.url).href;
+  const kept = isSameUrl ? stored : { secretHeaders: {}, format: { kind: 'cloud_event' } as const };
   const storedHeaders = new Map(Object.entries(kept.secretHeaders).map(([name, value]) => [name.toLowerCase(), value]));
   const secretHeaders = Object.fromEntries(
     Object.entries(settings.secretHeaders).map(([name, value]) => [
@@ -163,7 +165,7 @@ function withKeptSecrets(settings: WebhookSettings, stored: WebhookRow): Webhook
     ]),
   );
   const whole = { ...settings, secretHeaders, format: withKeptToken(settings.format, kept.format) };
-  requireSecrets(whole);
+  requireSecrets(whole, isSameUrl ? notSet : 'must be given anew with another URL');
   return whole;
 }
 

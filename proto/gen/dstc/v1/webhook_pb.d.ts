@@ -67,7 +67,7 @@ export declare type Webhook = Message<"dstc.v1.Webhook"> & {
 
   /**
    * Headers whose values are never shown, such as `authorization`. They read as empty; an update keeps what is stored for
-   * those that it leaves empty. An update that changes the origin of the URL must give them all anew.
+   * those that it leaves empty. An update that changes the URL must give them all anew.
    *
    * @generated from field: map<string, string> secret_headers = 7;
    */
@@ -323,7 +323,8 @@ export declare type GitLabPipelineFormat = Message<"dstc.v1.GitLabPipelineFormat
   ref: string;
 
   /**
-   * The pipeline trigger token. It reads as empty; an update that leaves it empty keeps what is stored.
+   * The pipeline trigger token. It reads as empty; an update that leaves it empty keeps what is stored, but not with
+   * another URL.
    *
    * @generated from field: string token = 2;
    */
