@@ -20,7 +20,14 @@ const kindsByType = new Map<string, string>([
 
 /** Whether there is a type of events that a pattern stands for. */
 export function isEventType(pattern: string): boolean {
-  return kindsOf(pattern).length > 0;
+  return eventTypesOf(pattern).length > 0;
+}
+
+/** The types of events that a pattern stands for. */
+export function eventTypesOf(pattern: string): readonly string[] {
+  if (!pattern.endsWith('*')) return kindsByType.has(pattern) ? [pattern] : [];
+  const start = pattern.slice(0, -1);
+  return [...kindsByType.keys()].filter((type) => type.startsWith(start));
 }
 
 /** A filter to be asked for many events. */
@@ -37,9 +44,7 @@ export function createEventFilter(filter: EventFilter): (event: StoredEvent) => 
 }
 
 function kindsOf(pattern: string): string[] {
-  if (!pattern.endsWith('*')) return [kindsByType.get(pattern) ?? []].flat();
-  const prefix = pattern.slice(0, -1);
-  return [...kindsByType].flatMap(([type, kind]) => (type.startsWith(prefix) ? kind : []));
+  return eventTypesOf(pattern).flatMap((type) => kindsByType.get(type) ?? []);
 }
 
 function setOf(values: readonly string[]): ReadonlySet<string> | undefined {

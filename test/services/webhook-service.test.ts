@@ -356,10 +356,13 @@ describe.each(doorNames)('over %s', (doorName) => {
       );
       const { id } = await created({ filter: ofA }, 'alice');
       await refused(() => door().call(updateWebhook, { webhook: { id, url } }, rig.token('alice')), onAll);
-      await refused(
-        () => created({ filter: { ...ofA, types: ['dstc.worker_session.*'] } }, 'alice'),
-        denied({ permission: 'operate', namespace: 'default', task_type: '*' }),
-      );
+      for (const type of ['dstc.worker_session.*', 'dstc.worker_session*', 'dstc.n*']) {
+        await refused(
+          () => created({ filter: { types: [type] } }, 'keeper'),
+          denied({ permission: 'operate', namespace: 'default', task_type: '*' }),
+        );
+      }
+      await created({ filter: { types: ['dstc.*', 'dstc.t*'] } }, 'keeper');
     });
   });
 
@@ -378,6 +381,27 @@ describe.each(doorNames)('over %s', (doorName) => {
     ['a local address as a number', { url: 'https://2130706434/' }, 'webhook.url'],
     ['an id of its own', { id: nobodys }, 'webhook.id'],
     ['a type that no event has', { filter: { types: ['dstc.task.exploded.v1'] } }, 'webhook.filter.types[0]'],
+    [
+      'a type that no webhook gets',
+      { filter: { types: ['dstc.task.*', 'dstc.policy.changed.v1'] } },
+      'webhook.filter.types[1]',
+    ],
+    ['a beginning of such types alone', { filter: { types: ['dstc.p*'] } }, 'webhook.filter.types[0]'],
+    [
+      'labels of events that are not of tasks',
+      { filter: { types: ['dstc.circuit.*', 'dstc.namespace.*'], labels: { a: '1' } } },
+      'webhook.filter.types',
+    ],
+    [
+      'the id of a task and no event of one',
+      { filter: { types: ['dstc.task_type.*'], taskIds: [nobodys] } },
+      'webhook.filter.types',
+    ],
+    [
+      'task types of events that concern none',
+      { filter: { ...ofA, types: ['dstc.worker_session.*'] } },
+      'webhook.filter.types',
+    ],
     ['a host header', { headers: { Host: 'other' } }, 'webhook.headers["Host"]'],
     ['a signature of its own', { headers: { 'webhook-signature': 'v1,x' } }, 'webhook.headers["webhook-signature"]'],
     ['a hop-by-hop header', { headers: { 'Transfer-Encoding': 'x' } }, 'webhook.headers["Transfer-Encoding"]'],
@@ -405,6 +429,15 @@ describe.each(doorNames)('over %s', (doorName) => {
 
   it.each(bad)('refuses a webhook with %s', async (_, webhook, field) => {
     await refused(() => created(webhook), fieldInvalid(field));
+  });
+
+  it('refuses an update to a filter that lets nothing through', async () => {
+    const { id } = await created();
+    const webhook = { id, url, filter: { types: ['dstc.policy.*'] } };
+    await refused(
+      () => door().call(updateWebhook, { webhook }, rig.token('root')),
+      fieldInvalid('webhook.filter.types[0]'),
+    );
   });
 
   it.each(['http://127.0.0.1:8080/', 'https://[fd00::1]/', 'http://[::ffff:127.0.0.1]/'])(

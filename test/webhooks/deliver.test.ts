@@ -80,6 +80,7 @@ describe('a webhook gets', () => {
     const [node, to] = [rig.node(), await rig.receiver()];
     const all = await rig.create(node, `${to.url}/all`, { filter: { types: ['dstc.*'] } });
     const named = await rig.create(node, `${to.url}/named`, { filter: { types: ['dstc.namespace.*'] } });
+    const begun = await rig.create(node, `${to.url}/begun`, { filter: { types: ['dstc.w*', 'dstc.namespace*'] } });
     const base = {
       ...taskEvent(),
       of: 'system',
@@ -90,8 +91,10 @@ describe('a webhook gets', () => {
     await node.consumer.deliver(0, [paused, taskEvent()], never);
     await rig.allIn(all.id, 'SUCCEEDED');
     await rig.allIn(named.id, 'SUCCEEDED');
+    await rig.allIn(begun.id, 'SUCCEEDED');
     expect(to.requests.map(({ path, body }) => `${path} ${JSON.parse(body).type}`).sort()).toEqual([
       '/all dstc.task.submitted.v1',
+      '/begun dstc.namespace.paused.v1',
       '/named dstc.namespace.paused.v1',
     ]);
   });

@@ -48,9 +48,20 @@ function passes(json: JsonValue): (event: StoredEvent) => boolean {
 /** Events that concern no task type. Only who names them gets them, because only operators may see them. */
 const operations = ['worker_session.', 'namespace.'] as const;
 
-/** Which of them the types of a filter name: `dstc.namespace.*` does, `dstc.*` does not. */
+/**
+ * Which of them the types of a filter name: `dstc.namespace.*` does, and so does `dstc.n*`; `dstc.*` does not, which is
+ * said of everything.
+ */
 export function operationsNamedBy(types: readonly string[]): readonly string[] {
-  return operations.filter((name) => types.some((type) => type.startsWith(`dstc.${name}`)));
+  return operations.filter((name) => types.some((type) => names(type, `dstc.${name}`)));
+}
+
+const everything = 'dstc.';
+
+function names(type: string, start: string): boolean {
+  if (type.startsWith(start)) return true;
+  const wanted = type.endsWith('*') ? type.slice(0, -1) : '';
+  return wanted.length > everything.length && start.startsWith(wanted);
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   type WebhookSettings,
 } from '../../store/webhooks.ts';
 import { checkHeaders, checkUrl, type EndpointRules } from './endpoint-rules.ts';
+import { checkFilter } from './filter-rules.ts';
 import { scopeOf } from './listening.ts';
 import { checkPlaceholders } from './placeholders.ts';
 import { newSecret, secretText } from './signature.ts';
@@ -132,7 +133,9 @@ export function createWebhooks(deps: {
   };
 }
 
-function checkSettings(rules: EndpointRules, { url, headers, secretHeaders, format }: WebhookSettings): void {
+function checkSettings(rules: EndpointRules, settings: WebhookSettings): void {
+  const { url, headers, secretHeaders, format } = settings;
+  checkFilter(settings);
   checkUrl(rules, url);
   checkHeaders(headers, secretHeaders);
   if (format.kind === 'github_actions') checkPlaceholders('webhook.github_actions.inputs', format.inputs);

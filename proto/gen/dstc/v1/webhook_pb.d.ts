@@ -52,7 +52,8 @@ export declare type Webhook = Message<"dstc.v1.Webhook"> & {
 
   /**
    * Which events; unset means every event that concerns a task type. Events of worker sessions and of the namespace come
-   * only when `types` names them; whoever sets that must hold `operate` on all task types.
+   * only when `types` names them, which `dstc.*` does not; whoever sets that must hold `operate` on all task types. Types
+   * that webhooks do not get, such as those of the policy, are refused, and so is a filter that no event can meet.
    *
    * @generated from field: dstc.v1.EventFilter filter = 5;
    */
