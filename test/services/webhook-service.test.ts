@@ -440,7 +440,7 @@ describe.each(doorNames)('over %s', (doorName) => {
     );
   });
 
-  it.each(['http://127.0.0.1:8080/', 'https://[fd00::1]/', 'http://[::ffff:127.0.0.1]/'])(
+  it.each(['http://127.0.0.1:8080/', 'http://localhost:9000/', 'https://[fd00::1]/', 'http://[::ffff:127.0.0.1]/'])(
     'takes %s, which its operator allows',
     async (allowed) => {
       const { id } = await created({ url: allowed });

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { parseNetwork } from '../../server/events/webhooks/addresses.ts';
 import { claimDueDeliveries } from '../../server/store/claim-deliveries.ts';
 import { settleClaimedDeliveries } from '../../server/store/settle-deliveries.ts';
 import { idOf, never, startWebhookRig, taskEvent, until, type WebhookRig } from './rig.ts';
@@ -237,6 +238,15 @@ describe('an endpoint that', () => {
     await node.consumer.deliver(0, [event], never);
     await rig.recorded(id, 2);
     expect((await rig.delivery(id, idOf(event))).error).toContain('hooks.example.com is no address of the Internet');
+    expect(to.requests).toHaveLength(1);
+  });
+
+  it.each(['127.0.0.1', '127.0.0.0/8'])('is a local name is asked at the address that %s allows', async (network) => {
+    const [node, to] = [rig.node({ allowedNetworks: [parseNetwork(network)] }), await rig.receiver()];
+    const { id } = await rig.create(node, `http://localhost:${to.port}/`);
+    await node.consumer.deliver(0, [taskEvent()], never);
+    await rig.recorded(id, 1);
+    await rig.allIn(id, 'SUCCEEDED');
     expect(to.requests).toHaveLength(1);
   });
 

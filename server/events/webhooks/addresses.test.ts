@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { createAddressCheck, parseNetwork, resolveName } from './addresses.ts';
+import { createAddressCheck, isLocalName, localAddresses, parseNetwork } from './addresses.ts';
 
 describe('without allowed networks', () => {
   const isAllowed = createAddressCheck([]);
@@ -40,8 +40,19 @@ test.each(['', 'localhost', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/-1', 'fd00::/1
   (text) => expect(() => parseNetwork(text)).toThrow('is no network'),
 );
 
-test('names of this machine mean this machine, whatever name servers say', async () => {
-  for (const name of ['localhost', 'a.localhost', 'LOCALHOST.']) {
-    expect(await resolveName(name)).toEqual(['127.0.0.1', '::1']);
-  }
+test.each([
+  [
+    ['127.0.0.0/8', '::1'],
+    ['127.0.0.1', '::1'],
+  ],
+  [['127.0.0.0/8'], ['127.0.0.1']],
+  [['::1'], ['::1']],
+  [['127.0.0.2', '10.0.0.0/8'], []],
+])('with %j a name of this machine stands for %j', (networks, expected) => {
+  expect(localAddresses(createAddressCheck(networks.map(parseNetwork)))).toEqual(expected);
+});
+
+test('names of this machine are known, and others are not taken for one', () => {
+  const names = ['localhost', 'a.localhost', 'LOCALHOST.', 'localhost.example.com', 'notlocalhost'];
+  expect(names.filter(isLocalName)).toEqual(['localhost', 'a.localhost', 'LOCALHOST.']);
 });

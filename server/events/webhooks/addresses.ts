@@ -51,7 +51,6 @@ const resolveMsMax = 2_000;
  * answer would keep from everybody else.
  */
 export const resolveName: Resolve = async (hostname) => {
-  if (isLocalName(hostname)) return ['127.0.0.1', '::1'];
   const resolver = new Resolver({ timeout: resolveMsMax, tries: 2 });
   const answers = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)]);
   const addresses = answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
@@ -60,7 +59,12 @@ export const resolveName: Resolve = async (hostname) => {
   throw new Error(`${hostname} has no address`);
 };
 
-/** RFC 6761: such names mean this machine, whatever name servers say. */
+/** RFC 6761: such names mean this machine, whatever name servers say; they stand for its `localAddresses`. */
 export function isLocalName(hostname: string): boolean {
   return /(^|\.)localhost\.?$/i.test(hostname);
+}
+
+/** Those of this machine's own addresses that requests may go to: whoever allows one need not allow all. */
+export function localAddresses(isAllowed: AddressCheck): readonly string[] {
+  return ['127.0.0.1', '::1'].filter(isAllowed);
 }

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { fieldInvalid } from '../../domain/errors.ts';
-import { type AddressCheck, isLocalName } from './addresses.ts';
+import { type AddressCheck, isLocalName, localAddresses } from './addresses.ts';
 
 /** What the operator allows of endpoints. */
 export interface EndpointRules {
@@ -22,9 +22,9 @@ export function checkUrl(rules: EndpointRules, text: string): URL {
   }
   if (url.hash !== '') throw fieldInvalid(field, 'must not have a fragment');
   const host = hostOf(url);
-  if (isIP(host) === 0 ? isLocalName(host) && !rules.isAllowed('127.0.0.1') : !rules.isAllowed(host)) {
-    throw fieldInvalid(field, addressRefused(host));
-  }
+  const isRefused =
+    isIP(host) === 0 ? isLocalName(host) && localAddresses(rules.isAllowed).length === 0 : !rules.isAllowed(host);
+  if (isRefused) throw fieldInvalid(field, addressRefused(host));
   return url;
 }
 

@@ -1,7 +1,7 @@
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
-import type { Resolve } from './addresses.ts';
+import { isLocalName, localAddresses, type Resolve } from './addresses.ts';
 import { addressRefused, type EndpointRules, hostOf } from './endpoint-rules.ts';
 
 export interface HttpRequest {
@@ -55,11 +55,12 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   async function addressesOf(url: URL): Promise<readonly string[]> {
     const host = hostOf(url);
     const addresses = isIP(host) === 0 ? await resolved(host) : [host];
-    if (!addresses.every(options.isAllowed)) throw new RequestFailed(addressRefused(host));
+    if (addresses.length === 0 || !addresses.every(options.isAllowed)) throw new RequestFailed(addressRefused(host));
     return addresses;
   }
 
   async function resolved(host: string): Promise<readonly string[]> {
+    if (isLocalName(host)) return localAddresses(options.isAllowed);
     try {
       return await options.resolve(host);
     } catch (error) {
