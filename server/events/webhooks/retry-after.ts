@@ -10,7 +10,7 @@ export function retryAfterMs(
   { nowMs, msMax }: { readonly nowMs: number; readonly msMax: number },
 ): number | undefined {
   const text = headers['retry-after']?.trim() ?? '';
-  if (/^\d{1,12}$/.test(text)) return Math.min(Number(text) * 1_000, msMax);
+  if (/^\d+$/.test(text)) return Math.min(Number(text) * 1_000, msMax);
   const untilMs = timeOf(text);
   if (untilMs === undefined) return undefined;
   return Math.min(Math.max(0, untilMs - (timeOf(headers.date) ?? nowMs)), msMax);
