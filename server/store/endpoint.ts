@@ -6,6 +6,8 @@ export interface Endpoint
   extends Pick<WebhookRow, 'id' | 'namespace' | 'url' | 'headers' | 'secretHeaders' | 'format' | 'secret'> {
   /** While requests are signed with it, too. */
   readonly previousSecret: Uint8Array | null;
+  /** When it was read, on the clock of Postgres: that of a node may be wrong, and receivers compare it with theirs. */
+  readonly readMs: number;
 }
 
 export interface EndpointRow {
@@ -17,18 +19,20 @@ export interface EndpointRow {
   format: Endpoint['format'];
   secret: Uint8Array;
   previous_secret: Uint8Array | null;
+  read_ms: number;
 }
 
 /** What an endpoint is made of, in SQL. */
 export function endpointColumns(sql: Sql) {
   return sql`webhook.id, webhook.namespace, url, headers, secret_headers, format, secret,
-    CASE WHEN previous_secret_expire_time > now() THEN previous_secret END AS previous_secret`;
+    CASE WHEN previous_secret_expire_time > now() THEN previous_secret END AS previous_secret,
+    extract(epoch FROM now())::float8 * 1000 AS read_ms`;
 }
 
 export function endpointOf(row: EndpointRow): Endpoint {
   const { id, namespace, url, headers, format, secret } = row;
-  const { secret_headers: secretHeaders, previous_secret: previousSecret } = row;
-  return { id, namespace, url, headers, secretHeaders, format, secret, previousSecret };
+  const { secret_headers: secretHeaders, previous_secret: previousSecret, read_ms: readMs } = row;
+  return { id, namespace, url, headers, secretHeaders, format, secret, previousSecret, readMs };
 }
 
 /** The endpoint of a webhook, unless it was deleted; by primary key. */

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { Webhook } from 'standardwebhooks';
-import { afterEach, beforeEach, describe, expect, it, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, test, vi } from 'vitest';
 import { parseNetwork } from '../../server/events/webhooks/addresses.ts';
 import { claimDueDeliveries } from '../../server/store/claim-deliveries.ts';
 import { settleClaimedDeliveries } from '../../server/store/settle-deliveries.ts';
@@ -54,6 +54,25 @@ test('an event is sent once, signed, as a CloudEvent without payloads, although 
   });
   expect(await rig.delivery(id, idOf(event))).toMatchObject({ state: 'SUCCEEDED', attempts: 1, responseStatus: 204 });
 });
+
+test.each([-3_600_000, 3_600_000])(
+  'a node whose clock is %i ms off sends what receivers take for new',
+  async (offMs) => {
+    const [node, to] = [rig.node(), await rig.receiver()];
+    const { id, secret } = await rig.create(node, to.url);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + offMs });
+    try {
+      await node.consumer.deliver(0, [taskEvent()], never);
+      await rig.allIn(id, 'SUCCEEDED');
+      expect(await node.testWebhook(id, 'alice')).toMatchObject({ isTaken: true });
+    } finally {
+      vi.useRealTimers();
+    }
+    const verifier = new Webhook(secret);
+    expect(to.requests).toHaveLength(2);
+    for (const { headers, body } of to.requests) verifier.verify(body, headers as Record<string, string>);
+  },
+);
 
 describe('a webhook gets', () => {
   it('what its filter lets through, of its namespace, from its creation on', async () => {

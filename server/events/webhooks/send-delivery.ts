@@ -77,7 +77,7 @@ function cloudEventRequest({ endpoint, eventId, event }: Message): HttpRequest {
     headers: {
       ...headersOf(endpoint),
       'content-type': 'application/cloudevents+json; charset=utf-8',
-      ...signatureHeaders(secrets, { id: eventId, body: event, sentMs: Date.now() }),
+      ...signatureHeaders(secrets, { id: eventId, body: event, sentMs: endpoint.readMs }),
     },
     body: event,
   };

@@ -63,7 +63,7 @@ function testEvent(
     type: testEventType,
     source: `/cells/${cell}`,
     subject: webhook.id,
-    time: new Date().toISOString(),
+    time: new Date(webhook.readMs).toISOString(),
     namespace: webhook.namespace,
     actor,
     datacontenttype: 'application/json',
