@@ -4,6 +4,7 @@ import { checkAttempts } from './check-attempts.ts';
 import { checkCalls } from './check-calls.ts';
 import { checkEvents } from './check-events.ts';
 import { checkHolds } from './check-holds.ts';
+import { checkHooks } from './check-hooks.ts';
 import { checkLimits } from './check-limits.ts';
 import { checkProgress } from './check-progress.ts';
 import { checkReports } from './check-reports.ts';
@@ -25,6 +26,7 @@ export async function check(sql: postgres.Sql, record: StormRecord, minutes: num
     await checkHolds(sql, record),
     ...(await checkLimits(sql)),
     ...(await checkEvents(sql, record, samplesMin)),
+    ...(await checkHooks(sql, record, samplesMin)),
     ...checkAccess(record),
     ...checkCalls(record),
     {

@@ -17,6 +17,7 @@ export interface EnlistDeps {
   readonly natsUrl: string | undefined;
   /** PEM, of the coordinators. */
   readonly ca: string;
+  readonly hookPort: number;
   readonly random: Random;
   readonly record: StormRecord;
 }
@@ -26,14 +27,14 @@ export type Enlist = (names: readonly string[], file: string, client: 'worker' |
 
 /** What is to be undone goes to `undo`. */
 export function createEnlist(
-  { identity, nodes, natsUrl, ca, random, record }: EnlistDeps,
+  { identity, nodes, natsUrl, ca, hookPort, random, record }: EnlistDeps,
   undo: (() => unknown)[],
 ): Enlist {
   return (names, file, client) =>
     names.map((name) => {
       const { clientId, clientSecret } = identity.clients[client];
       const settings: Settings = {
-        ...{ name, issuer: identity.issuer, signingKey: identity.signingKey, natsUrl, ca },
+        ...{ name, issuer: identity.issuer, signingKey: identity.signingKey, natsUrl, ca, hookPort },
         addresses: nodes.map(({ frontAddress }) => frontAddress),
         nodes: nodes.map(({ address }) => address),
         seed: Math.floor(random.next() * 2 ** 31),

@@ -1,11 +1,11 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import type { Message, Order, Settings, Steering } from './messages.ts';
+import type { Conduct, Message, Order, Settings, Steering } from './messages.ts';
 
 /** A worker or submitter of a storm, in a process of its own that can be started anew. */
 export interface Member {
   readonly start: () => void;
-  readonly send: (order: Order | Steering) => void;
+  readonly send: (order: Order | Steering | Conduct) => void;
   readonly signal: (signal: NodeJS.Signals) => void;
   /** Signals it, unless it is gone, and waits until it is. */
   readonly end: (signal: 'SIGTERM' | 'SIGKILL') => Promise<void>;

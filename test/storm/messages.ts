@@ -1,5 +1,6 @@
 import type { JWK } from 'jose';
 import type { Sighting } from '../setup/read-stream.ts';
+import type { HookRequest } from './hook.ts';
 import type { PlanType } from './plan.ts';
 import { type Stall, watchStarvation } from './starvation.ts';
 
@@ -28,10 +29,15 @@ export interface Settings {
   readonly natsUrl: string | undefined;
   /** For guests, whose tokens end sooner than any that is issued. */
   readonly signingKey: JWK;
+  /** Where the receiver of webhooks listens. */
+  readonly hookPort: number;
 }
 
 /** What the operator is told while it runs: to hold work up and let go of it, until it is to stop. */
 export type Steering = { readonly kind: 'steer' } | { readonly kind: 'stop' };
+
+/** What the receiver of webhooks is told: how to behave, and to have everything sent in the end that waits. */
+export type Conduct = { readonly kind: 'misbehave' } | { readonly kind: 'behave' } | { readonly kind: 'repair' };
 
 /** What submitters are told while they run. */
 export type Order =
@@ -69,6 +75,11 @@ export type Message =
   /** Events in the order in which the stream has them; a stream that is made anew has another life. */
   | { readonly kind: 'seen on the stream'; readonly life: string; readonly events: readonly Sighting[] }
   | { readonly kind: 'seen by subscription'; readonly events: readonly Sighting[] }
+  /** A request of a webhook has come and was dealt with. */
+  | { readonly kind: 'hooked'; readonly request: HookRequest }
+  | { readonly kind: 'hook was away' }
+  | { readonly kind: 'hook rotated' }
+  | { readonly kind: 'hook repaired'; readonly replayed: number }
   | { readonly kind: 'stall'; readonly stall: Stall }
   /** A submitter or the operator hears orders from now on. */
   | { readonly kind: 'ready' }

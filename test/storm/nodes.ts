@@ -91,6 +91,9 @@ export async function createNodes(options: NodesOptions, undo: (() => unknown)[]
       DSTC_TLS_KEY_FILE: certificate.keyFile,
       DSTC_NODE_NAME: name,
       DSTC_LOG_LEVEL: 'info',
+      // The receiver of webhooks is on this machine.
+      DSTC_WEBHOOK_ALLOW_HTTP: 'true',
+      DSTC_WEBHOOK_ALLOW_NETWORKS: '127.0.0.0/8',
       ...(bus !== undefined && { NATS_URL: `nats://127.0.0.1:${bus.port}` }),
     };
     const onDeath = (how: string) => options.onDeath(name, how);

@@ -1,3 +1,4 @@
+import type { HookRequest } from './hook.ts';
 import type { Call, Hold, Message, Sent, Visit } from './messages.ts';
 import { createSightings, type Happened, type Sightings, see } from './sightings.ts';
 import type { Stall } from './starvation.ts';
@@ -33,6 +34,19 @@ export interface Calm {
   readonly restartsFromMs: number;
   readonly lostNode: { readonly node: string; readonly atMs: number; readonly workers: readonly string[] };
   readonly toMs: number;
+}
+
+/** What was seen of webhooks. */
+export interface HookRecord {
+  /** As they were dealt with. */
+  readonly requests: HookRequest[];
+  /** How often the receiver was away, and how often the secret was changed. */
+  absences: number;
+  rotations: number;
+  /** Deliveries that waited in the end and should have been tried again. */
+  readonly overdue: string[];
+  /** When what waited was sent at once, and how many of them there were. */
+  repair: { readonly atMs: number; replayed: number } | undefined;
 }
 
 /** What the clients of a storm saw, to be held against the database. */
@@ -77,6 +91,7 @@ export interface StormRecord {
   readonly unpublished: Set<string>;
   /** What had happened when all tasks had ended, and how long it took then until it was seen, or nothing more came. */
   happened: (Happened & { seenMs: number }) | undefined;
+  readonly hooks: HookRecord;
   readonly faults: FaultEntry[];
   /** What was measured when the storm was over. */
   calm: Calm | undefined;
@@ -113,6 +128,7 @@ export function createRecord(): StormRecord {
     subscribed: createSightings(),
     unpublished: new Set(),
     happened: undefined,
+    hooks: { requests: [], absences: 0, rotations: 0, overdue: [], repair: undefined },
     faults: [],
     calm: undefined,
     stalls: [],
@@ -187,6 +203,18 @@ export function note(record: StormRecord, from: string, message: Message): void 
     }
     case 'seen by subscription':
       see(record.subscribed, message.events);
+      break;
+    case 'hooked':
+      record.hooks.requests.push(message.request);
+      break;
+    case 'hook was away':
+      record.hooks.absences += 1;
+      break;
+    case 'hook rotated':
+      record.hooks.rotations += 1;
+      break;
+    case 'hook repaired':
+      if (record.hooks.repair !== undefined) record.hooks.repair.replayed = message.replayed;
       break;
     case 'stall':
       record.stalls.push({ ...message.stall, name: from });

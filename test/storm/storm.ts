@@ -6,6 +6,7 @@ import postgres from 'postgres';
 import { type BugName, faultsFor } from './bugs.ts';
 import { measureInCalm } from './calm.ts';
 import { catchUp } from './catch-up.ts';
+import { catchUpHooks } from './catch-up-hooks.ts';
 import { check } from './check.ts';
 import { explain } from './explain.ts';
 import { govern } from './governor.ts';
@@ -53,9 +54,11 @@ export async function runStorm(storm: Storm, interrupted: AbortSignal): Promise<
     const stopGoverning = govern(world, rate);
     try {
       world.operator.send({ kind: 'steer' });
+      world.receiver.send({ kind: 'misbehave' });
       const first = (bug && faultsFor[bug]) ?? [];
       await rage({ world, record, interrupted: ended }, { seed, minutes, first });
       world.operator.send({ kind: 'stop' });
+      world.receiver.send({ kind: 'behave' });
       if (minutes >= calmFromMinutes) {
         console.log('healed; measuring in calm');
         await measureInCalm(world, record, ended);
@@ -75,11 +78,11 @@ export async function runStorm(storm: Storm, interrupted: AbortSignal): Promise<
 }
 
 async function everybodyIsThere(
-  { workers, submitters, operator }: World,
+  { workers, submitters, operator, receiver }: World,
   record: StormRecord,
   ended: AbortSignal,
 ): Promise<void> {
-  const listeners = [operator, ...submitters];
+  const listeners = [operator, receiver, ...submitters];
   const deadlineMs = performance.now() + readyMsMax;
   const isMissing = () =>
     record.ready.size < listeners.length || new Set(record.workerOfSession.values()).size < workers.length;
@@ -98,7 +101,7 @@ async function halfOfPeak(world: World, ended: AbortSignal): Promise<number> {
 
 /** Nothing new comes, all that was accepted ends, and all that has happened is told. */
 async function drain(
-  { postgres: database, submitters, operator }: World,
+  { postgres: database, submitters, operator, receiver }: World,
   record: StormRecord,
   ended: AbortSignal,
 ): Promise<void> {
@@ -120,7 +123,8 @@ async function drain(
       if (left.length === 0 && areGone) break;
       await pause(200, undefined, { signal: ended });
     }
-    await catchUp(sql, record, { hasTime, ended });
+    const time = { hasTime, ended };
+    await Promise.all([catchUp(sql, record, time), catchUpHooks({ sql, record, receiver }, time)]);
     if (!areGone) record.accidents.push('submitters or the operator still wait for an answer');
   } finally {
     await sql.end();

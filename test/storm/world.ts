@@ -3,6 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeTestCertificate } from '../setup/certificate.ts';
+import { freePort } from '../setup/free-port.ts';
 import { startTestIdentityProvider } from '../setup/identity-provider.ts';
 import { startTestNats, type TestNats, testNatsProgram } from '../setup/nats.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
@@ -38,6 +39,8 @@ export interface World {
   readonly guests: readonly Hand[];
   readonly submitters: readonly Member[];
   readonly operator: Member;
+  /** Of webhooks. */
+  readonly receiver: Member;
   readonly policy: StormPolicy;
   /** What this run is like before any fault. */
   readonly clock: string;
@@ -123,7 +126,7 @@ async function build(
   await applyTypes(identity, nodes[0]?.address.grpc, certificate.certificate);
 
   const enlist = createEnlist(
-    { identity, nodes, natsUrl: nats?.url, ca: certificate.certificate, random, record },
+    { identity, nodes, natsUrl: nats?.url, ca: certificate.certificate, hookPort: await freePort(), random, record },
     undo,
   );
   if (nats !== undefined) enlist(['witness'], 'witness.ts', 'worker');
@@ -136,11 +139,13 @@ async function build(
   const guests = enlist(guestNames, 'guest.ts', 'worker');
   const submitters = enlist(names('submitter', counts.submitters), 'submitter.ts', 'producer');
   const [operator] = enlist(['operator'], 'operator.ts', 'operator');
-  if (operator === undefined) throw new Error('there is no operator');
+  const [receiver] = enlist(['receiver'], 'receiver.ts', 'operator');
+  if (operator === undefined || receiver === undefined) throw new Error('there is no operator, or no receiver');
   return {
     ...{ nats, nodes, fronts, backs, buses, workers, guests, policy, logFile },
     submitters: submitters.map(({ process }) => process),
     operator: operator.process,
+    receiver: receiver.process,
     postgres: { ...postgres, name: postgresName, isHit: false },
     natsVersion: nats === undefined ? 'no nats-server here: without NATS' : `nats-server ${nats.program.version}`,
     clock: `the clock of node-${wrongClock.node + 1} is an hour ${wrongClock.ms < 0 ? 'behind' : 'ahead'}`,
