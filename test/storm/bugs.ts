@@ -205,6 +205,32 @@ const bugs = {
       after: `AND \${hasLost}::boolean\`;`,
     },
   ],
+  /** A webhook's delivery counts as taken once it is on its way. */
+  'early-delivery': [
+    {
+      file: 'events/webhooks/sender.ts',
+      before: 'return await deps.send(delivery, stopping.signal);',
+      after: `deps.send(delivery, stopping.signal).catch(() => undefined);
+      return { is: 'taken', status: 204, externalId: null, remark: '' };`,
+    },
+  ],
+  /** What a node was sending when it died is nobody's. */
+  'delivery-dropped': [
+    {
+      file: 'store/claim-deliveries.ts',
+      before: `SET attempts = attempts + 1, due_time = now() + \${lease}, last_attempt_time`,
+      after: "SET attempts = attempts + 1, due_time = now() + interval '1 day', last_attempt_time",
+    },
+  ],
+  /** The secret of before is no good any more once there is another one. */
+  'rotation-at-once': [
+    {
+      file: 'events/webhooks/send-delivery.ts',
+      before:
+        'const secrets = [endpoint.secret, ...(endpoint.previousSecret === null ? [] : [endpoint.previousSecret])];',
+      after: 'const secrets = [endpoint.secret];',
+    },
+  ],
   /** A unary call takes as long as it takes. */
   'no-deadline': [
     {
@@ -224,6 +250,7 @@ export const faultsFor: { readonly [Name in BugName]?: readonly FaultKind[] } = 
   'policy-at-open': ['take the right to work away'],
   'early-mark': ['lose the store of NATS', 'leave NATS half open', 'block NATS', 'kill NATS', 'cut NATS off'],
   'no-refill': ['lose the store of NATS'],
+  'delivery-dropped': ['kill a coordinator'],
   'no-deadline': ['block Postgres', 'leave Postgres half open'],
 };
 
