@@ -122,6 +122,8 @@ function refuse(limits: DoorLimits, error: NodeJS.ErrnoException, socket: Socket
       );
       return;
     case 'ECONNRESET':
+    // Cut off in its middle: whoever sent it, or what stands between, is to take it for a lost connection.
+    case 'HPE_INVALID_EOF_STATE':
       socket.destroy();
       return;
     default:

@@ -130,6 +130,23 @@ describe('a hostile HTTP connection', () => {
     expect(answer).toContain(`"reason":"${reason}"`);
   });
 
+  it.each([
+    ['headers', 'POST /dstc.v1.TaskService/SubmitTask HTTP/1.1\r\nhost: x\r\ncontent-le'],
+    [
+      'body',
+      'POST /dstc.v1.TaskService/SubmitTask HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\nauthorization: TOKEN\r\n\r\n{"ty',
+    ],
+  ])('is not told that its request is wrong when that was cut off in its %s', async (_, text) => {
+    const { authorization } = await rig.bearer();
+    const socket = connect({ port: rig.http.address.port, host: '127.0.0.1', allowHalfOpen: true });
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('error', () => undefined);
+    socket.end(text.replace('TOKEN', authorization));
+    await once(socket, 'close');
+    expect(Buffer.concat(chunks).toString('utf8')).toBe('');
+  });
+
   it('is answered and closed when it goes on sending after a refusal', async () => {
     const socket = connect(rig.http.address.port, '127.0.0.1');
     socket.on('error', () => undefined);
