@@ -76,6 +76,8 @@ export async function updateLockedWebhook(
       ...settings,
       etag,
       updateTime: fragment`now()`,
+      // It was what another endpoint said, perhaps of events that the filter of now does not cover.
+      ...{ lastFailureTime: null, lastFailure: '' },
       ...(isDisabled && !wasDisabled && { disabledTime: fragment`now()`, disabledReason: '' }),
       ...(!isDisabled && wasDisabled && { ...healthy, disabledTime: null, disabledReason: '', sinceOrder: fromNowOn }),
     })

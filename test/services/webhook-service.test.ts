@@ -265,9 +265,12 @@ describe.each(doorNames)('over %s', (doorName) => {
       await insertDelivery(id, { eventId: 'mine', type: 'dstc.task.failed.v1', taskType: 'a.plain', data: others });
       await insertDelivery(id, { eventId: 'theirs', type: 'dstc.task.failed.v1', taskType: 'b.plain', data: others });
       await insertDelivery(id, { eventId: 'nobodys', type: 'dstc.namespace.paused.v1', data: others });
+      await rig.sql`
+        UPDATE webhook SET last_failure_time = now(), last_failure = 'HTTP 500: theirs' WHERE id = ${id}`;
       await door().call(updateWebhook, { webhook: { id, url, filter: ofA, disabled: true } }, rig.token('root'));
       const { webhook } = await door().call(getWebhook, { id }, rig.token('alice'));
-      expect(webhook?.status).toMatchObject({ pending: 0, deadLetters: 1 });
+      expect(webhook?.status).toMatchObject({ pending: 0, deadLetters: 1, lastFailure: '' });
+      expect(webhook?.status?.lastFailureTime).toBeUndefined();
       const listed = await door().call(listWebhookDeliveries, { id }, rig.token('alice'));
       expect(listed.deliveries.map(({ eventId }) => eventId)).toEqual(['mine']);
       const replay = (which: object) => door().call(replayWebhookDeliveries, { id, ...which }, rig.token('alice'));

@@ -409,7 +409,7 @@ export declare type WebhookStatus = Message<"dstc.v1.WebhookStatus"> & {
   lastSuccessTime?: Timestamp | undefined;
 
   /**
-   * When it last failed.
+   * When it last failed, with the settings of now.
    *
    * @generated from field: google.protobuf.Timestamp last_failure_time = 5;
    */
