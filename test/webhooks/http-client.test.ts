@@ -94,6 +94,28 @@ test('tries anew when the server has closed the connection that it kept', async 
   expect(count).toBe(2);
 });
 
+test('tries anew when the server has closed all the connections that it kept', async () => {
+  const { send } = client();
+  const count = 3;
+  let connections = 0;
+  let isRestarted = false;
+  const allThere = Promise.withResolvers<void>();
+  const url = await rawServer((socket) => {
+    connections += 1;
+    const isOld = connections <= count;
+    // Nobody is answered before all are there, so that each has a connection of its own.
+    if (connections === count) allThere.resolve();
+    socket.on('data', async () => {
+      await allThere.promise;
+      if (isOld && isRestarted) socket.resetAndDestroy();
+      else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
+    });
+  });
+  await Promise.all(Array.from({ length: count }, () => send(post(url), never)));
+  isRestarted = true;
+  expect(await send(post(url), never)).toMatchObject({ status: 200, body: 'ok' });
+});
+
 describe('an address that is not allowed', () => {
   it.each([
     'http://127.0.0.2:1/',

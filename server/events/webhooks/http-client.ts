@@ -70,22 +70,24 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
   async function send(request: HttpRequest, signal: AbortSignal): Promise<HttpAnswer> {
     const addresses = await unlessAborted(addressesOf(request.url), signal);
+    const agent = request.url.protocol === 'https:' ? agents.https : agents.http;
     try {
-      return await exchange(request, addresses, signal);
+      return await exchange(request, { addresses, agent }, signal);
     } catch (error) {
-      // The server had closed the connection when the request went out, so that it never saw it.
-      if (error instanceof StaleConnection) return exchange(request, addresses, signal);
+      // The server had closed the connection when the request went out, so that it never saw it. With one that has gone
+      // away for a moment all the connections that were kept are like that.
+      if (error instanceof StaleConnection) return exchange(request, { addresses, agent: false }, signal);
       throw error;
     }
   }
 
-  function exchange(request: HttpRequest, addresses: readonly string[], signal: AbortSignal): Promise<HttpAnswer> {
+  function exchange(request: HttpRequest, { addresses, agent }: Way, signal: AbortSignal): Promise<HttpAnswer> {
     const { url, method, headers, body } = request;
     const isTls = url.protocol === 'https:';
     const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
     const outgoing = (isTls ? requestHttps : requestHttp)(url, {
       method,
-      agent: isTls ? agents.https : agents.http,
+      agent,
       lookup: lookupOf(addresses),
       maxHeaderSize: headerBytesMax,
       signal,
@@ -133,6 +135,12 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 }
 
 class StaleConnection extends Error {}
+
+interface Way {
+  readonly addresses: readonly string[];
+  /** False: over a connection of its own. */
+  readonly agent: HttpAgent | false;
+}
 
 /** Answers with what was resolved and checked; a second look at the name servers might find something else. */
 function lookupOf(addresses: readonly string[]): LookupFunction {
