@@ -9,6 +9,8 @@ export interface Connection {
   readonly sql: postgres.Sql;
   readonly openedMs: number;
   readonly isLost: () => boolean;
+  /** Resolves with the reason when the socket is gone, after which what is under way may never be answered. */
+  readonly lost: Promise<Error>;
   /** Ends it: in order when it is idle, at once when it is not. */
   readonly end: () => Promise<void>;
 }
@@ -17,7 +19,12 @@ export interface ConnectionOptions {
   readonly url: string;
   /** How Postgres shows the node in pg_stat_activity. */
   readonly applicationName: string;
+  /** How long a statement may take, and a transaction may wait for its next one; null for as long as it takes. */
+  readonly statementMsMax: number | null;
 }
+
+/** Postgres ends the session of a machine that has vanished, with its locks, after half a minute instead of two hours. */
+const keepalive = { tcp_keepalives_idle: 10, tcp_keepalives_interval: 5, tcp_keepalives_count: 4 };
 
 /**
  * A client of postgres.js with one socket. Its own pool is left alone: between the error and the close of a socket it
@@ -25,21 +32,27 @@ export interface ConnectionOptions {
  * it rolls back on a socket that is gone, which ends the process; and a connection whose socket could not be made is
  * missing for ever.
  */
-export function openConnection(options: ConnectionOptions): Connection {
+export function openConnection({ url, applicationName, statementMsMax }: ConnectionOptions): Connection {
   let socket: Socket | undefined;
   let isLost = false;
+  const lost = Promise.withResolvers<Error>();
 
   async function openSocket(target: SocketTarget): Promise<Socket> {
     // What was begun on the first socket must not go on on another one.
     if (socket !== undefined) throw connectionLost();
-    socket = socketTo(target);
+    socket = socketTo(target, statementMsMax);
+    let reason = connectionLost();
+    socket.once('error', (error) => {
+      reason = error;
+    });
     socket.once('close', () => {
       isLost = true;
+      lost.resolve(reason);
     });
     return socket;
   }
 
-  const sql = postgres(options.url, {
+  const sql = postgres(url, {
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
@@ -47,7 +60,15 @@ export function openConnection(options: ConnectionOptions): Connection {
     onnotice: () => undefined,
     fetch_types: false,
     types: arrayTypes,
-    connection: { application_name: options.applicationName, statement_timeout: limits.statementMsMax },
+    connection: {
+      application_name: applicationName,
+      ...keepalive,
+      ...(statementMsMax !== null && {
+        statement_timeout: statementMsMax,
+        // A node that falls silent in the middle of a transaction keeps its rows from the others, and all later events.
+        idle_in_transaction_session_timeout: statementMsMax,
+      }),
+    },
     // Not in the types of postgres.js, but in its code.
     ...({ socket: openSocket } as object),
   });
@@ -55,6 +76,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     sql,
     openedMs: performance.now(),
     isLost: () => isLost,
+    lost: lost.promise,
     async end() {
       isLost = true;
       await sql.end({ timeout: 0 });
@@ -70,7 +92,7 @@ interface SocketTarget {
 }
 
 /** A socket that keeps what is written until it is connected. */
-function socketTo(target: SocketTarget): Socket {
+function socketTo(target: SocketTarget, statementMsMax: number | null): Socket {
   const host = [target.host].flat()[0] ?? '127.0.0.1';
   const port = [target.port].flat()[0] ?? 5432;
   const socket = target.path ? connect(target.path) : connect({ host, port });
@@ -81,7 +103,7 @@ function socketTo(target: SocketTarget): Socket {
   );
   socket.once('connect', () => clearTimeout(timer));
   socket.once('close', () => clearTimeout(timer));
-  return guardSocket(socket, limits.statementMsMax + 1_000);
+  return statementMsMax === null ? socket : guardSocket(socket, statementMsMax + 1_000);
 }
 
 function connectionLost(): Error {

@@ -1,7 +1,7 @@
 import { DstcError } from '../domain/errors.ts';
 
 /** SQLSTATE classes and codes that mean "Postgres is not there now", not "the statement is wrong". */
-const unavailable = /^(08|57P0|53)|^(25006|57014|40P01|40001|55P03)$/;
+const unavailable = /^(08|57P0|53)|^(25006|25P03|57014|40P01|40001|55P03)$/;
 
 /** What the driver and Node say when the path to Postgres is broken. */
 const connectionCodes = new Set([
@@ -44,7 +44,7 @@ export function isConnectFailure(error: unknown): boolean {
 export function isConnectionLost(error: unknown): boolean {
   const root = rootOf(error);
   const code = codeOf(root);
-  return code === undefined ? isSilence(root) : connectionCodes.has(code) || /^(08|57P)/.test(code);
+  return code === undefined ? isSilence(root) : connectionCodes.has(code) || /^(08|57P|25P03)/.test(code);
 }
 
 /** 57P03 is a server that starts or stops and takes no connections yet or any more. */

@@ -18,9 +18,9 @@ export interface Database extends SqlDatabase {
 
 /** Opens a pool; connections are made when they are needed. */
 export function openDatabase(options: DatabaseOptions): Database {
-  const { databaseQueueMax: queueMax, databaseReadQueueMax: readQueueMax } = limits;
+  const { databaseQueueMax: queueMax, databaseReadQueueMax: readQueueMax, statementMsMax } = limits;
   const { call, close } = openCalls(options.connections, () => {
-    const connection = openConnection(options);
+    const connection = openConnection({ ...options, statementMsMax });
     return { ...connection, orm: drizzle(connection.sql) };
   });
   return {

@@ -32,7 +32,8 @@ export interface DatabaseOptions {
 
 /** Opens a pool; connections are made when they are needed. */
 export function openSqlDatabase(options: DatabaseOptions): SqlDatabase {
-  const { call, close } = openCalls(options.connections, () => openConnection(options));
+  const { statementMsMax } = limits;
+  const { call, close } = openCalls(options.connections, () => openConnection({ ...options, statementMsMax }));
   return { run: (statement, limit) => call(limits.databaseQueueMax, ({ sql }) => statement(sql), limit), close };
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import postgres from 'postgres';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { DstcError } from '../../server/domain/errors.ts';
 import { limits } from '../../server/domain/limits.ts';
@@ -29,7 +30,7 @@ afterEach(async () => {
 
 /** A way to the real Postgres that can be blocked without a word. */
 interface Path {
-  /** From now on nothing arrives in either direction, and no connection is closed. */
+  /** From now on nothing arrives in either direction, not even that a connection is closed. */
   readonly block: () => void;
   readonly unblock: () => void;
   /** Resets every connection. */
@@ -52,7 +53,8 @@ async function openPath(): Promise<Path> {
         if (!isBlocked) other.write(bytes);
       });
       socket.on('error', () => undefined);
-      socket.on('close', () => other.destroy());
+      // Of what is blocked Postgres hears nothing at all, as when a machine has lost its power.
+      socket.on('close', () => isBlocked || other.destroy());
     }
   }).listen(port, '127.0.0.1');
   await once(server, 'listening');
@@ -111,6 +113,29 @@ test('a path that swallows everything fails its calls within the deadline, and t
   expect(performance.now() - startedMs).toBeLessThan(limits.statementMsMax + 2_000);
   path.unblock();
   await expect.poll(() => reasonsOf([ask()]), { timeout: 3_000 }).toEqual(new Set(['answered']));
+}, 20_000);
+
+test('a node that falls silent in a transaction keeps its rows from nobody for long', async () => {
+  path = await openPath();
+  const { promise: isBlocked, resolve: block } = Promise.withResolvers<void>();
+  const silent = reasonsOf([
+    database.transaction(async (sql) => {
+      await sql`SELECT pg_advisory_xact_lock(1)`;
+      path?.block();
+      block();
+      await sql`SELECT 1`;
+    }),
+  ]);
+  await isBlocked;
+  const other = postgres(testDatabase.url, { max: 1 });
+  try {
+    const waitedFromMs = performance.now();
+    await other`SELECT pg_advisory_lock(1)`;
+    expect(performance.now() - waitedFromMs).toBeLessThan(limits.statementMsMax + 2_000);
+  } finally {
+    await other.end();
+  }
+  expect(await silent).toEqual(new Set(['DATABASE_UNAVAILABLE']));
 }, 20_000);
 
 test('a call right behind a connection that is reset is not lost, and every answer is that of its own question', async () => {
