@@ -1,6 +1,8 @@
-import { type DestinationStream, pino } from 'pino';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import { type Config, readConfig } from './config.ts';
 import { startCoordinator } from './coordinator.ts';
+import { DstcError } from './domain/errors.ts';
 import { migrate } from './store/migrate.ts';
 
 const usage = `usage: main.ts serve     run a coordinator node (migrates the schema first)
@@ -25,6 +27,25 @@ async function bringUpToDate({ databaseUrl }: Config, tell: (text: string) => vo
     tell(`this database was restored from another server: ${rebasedEvents} events were put in order`);
 }
 
+/** A node and its Postgres are often started together, and a failover takes less. */
+const withoutPostgresMsMax = 60_000;
+const againMs = 1_000;
+
+/** Brings the schema up to date, and waits for Postgres for a while when it cannot be reached. */
+async function waitUntilUpToDate(config: Config, log: Logger): Promise<void> {
+  const deadlineMs = performance.now() + withoutPostgresMsMax;
+  for (;;) {
+    try {
+      return await bringUpToDate(config, (text) => log.warn(text));
+    } catch (error) {
+      const isAway = error instanceof DstcError && error.reason === 'DATABASE_UNAVAILABLE';
+      if (!isAway || performance.now() > deadlineMs) throw error;
+      log.warn({ err: error }, 'Postgres cannot be reached; another try follows');
+      await pause(againMs);
+    }
+  }
+}
+
 /** A supervisor signals a whole process group, and whoever started this one passes the same signal on. */
 const sameSignalMs = 100;
 
@@ -34,7 +55,7 @@ async function serve(): Promise<void> {
     { level: config.logLevel, base: { node: config.nodeName } },
     pino.destination(2) as DestinationStream,
   );
-  await bringUpToDate(config, (text) => log.warn(text));
+  await waitUntilUpToDate(config, log);
   const coordinator = await startCoordinator(config, log);
   let stoppingSinceMs: number | undefined;
   const stop = async (signal: string) => {
@@ -61,9 +82,14 @@ async function serve(): Promise<void> {
   process.send?.({ kind: 'ready', grpcAddress, httpAddress });
 }
 
+/** Where the text says only that something cannot be had, its cause says why. */
+function textOf({ message, cause }: Error): string {
+  return cause instanceof Error && cause.message !== '' ? `${message}: ${cause.message}` : message;
+}
+
 try {
   await main(process.argv[2]);
 } catch (error) {
-  console.error(error instanceof Error && process.env.DSTC_DEBUG === undefined ? `dstc: ${error.message}` : error);
+  console.error(error instanceof Error && process.env.DSTC_DEBUG === undefined ? `dstc: ${textOf(error)}` : error);
   process.exitCode = 1;
 }

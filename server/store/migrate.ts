@@ -1,8 +1,11 @@
 import { fileURLToPath } from 'node:url';
-import postgres from 'postgres';
+import type postgres from 'postgres';
+import { openConnection } from './connection.ts';
+import { databaseError } from './database-error.ts';
 import { drizzle, migrate as runMigrations } from './drizzle.ts';
 import { ensureEventPartitions } from './event-partitions.ts';
 import { rebaseStreamOrders } from './rebase-stream.ts';
+import { inTransaction } from './transaction.ts';
 
 /** Any number that nobody else uses; the same on every node. */
 const migrationLock = 4_207_420;
@@ -14,20 +17,28 @@ export interface Migrated {
 
 /**
  * Brings the schema up to date. Nodes that start together wait for each other: Drizzle's migrator takes no lock, so an
- * advisory one is held on the same connection.
+ * advisory one is held on the same connection. Rejects with `DATABASE_UNAVAILABLE` when Postgres cannot be reached, or is
+ * lost on the way; what was begun is undone then, and the next call begins anew.
  */
 export async function migrate(url: string): Promise<Migrated> {
-  const client = postgres(url, { max: 1, onnotice: () => undefined, connection: { application_name: 'dstc-migrate' } });
+  const { sql, lost, end } = openConnection({ url, applicationName: 'dstc-migrate', statementMsMax: null });
   try {
-    await client`SELECT pg_advisory_lock(${migrationLock})`;
-    await runMigrations(drizzle(client), {
-      migrationsFolder: fileURLToPath(new URL('./migrations', import.meta.url)),
-      migrationsSchema: 'public',
-      migrationsTable: 'schema_migration',
-    });
-    await ensureEventPartitions(client);
-    return { rebasedEvents: await client.begin(rebaseStreamOrders) };
+    return await Promise.race([bringUpToDate(sql), lost.then((reason) => Promise.reject(reason))]);
+  } catch (error) {
+    throw databaseError(error);
   } finally {
-    await client.end();
+    await end();
   }
+}
+
+async function bringUpToDate(sql: postgres.Sql): Promise<Migrated> {
+  await sql`SELECT pg_advisory_lock(${migrationLock})`;
+  const orm = drizzle(sql);
+  await runMigrations(orm, {
+    migrationsFolder: fileURLToPath(new URL('./migrations', import.meta.url)),
+    migrationsSchema: 'public',
+    migrationsTable: 'schema_migration',
+  });
+  await ensureEventPartitions(sql);
+  return { rebasedEvents: await inTransaction({ sql, orm }, rebaseStreamOrders) };
 }

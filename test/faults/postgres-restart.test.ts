@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ErrorInfoSchema, RetryInfoSchema } from '@dstc/contract/google/rpc/error_details_pb';
@@ -100,6 +102,30 @@ test('while Postgres is away calls are answered in time, streams stay open, and 
     worker.cut();
     await sql.end();
     await load.stop();
+  }
+}, 90_000);
+
+test('a node that is started before its Postgres waits for it', async () => {
+  await stopPostgresAtOnce();
+  const nobody = createServer((socket) => socket.resetAndDestroy()).listen(port, '127.0.0.1');
+  await once(nobody, 'listening');
+  const early = await coordinatorProcess({ databaseUrl: server.url, issuer: identity.issuer, name: 'early' });
+  try {
+    const starting = early.start();
+    // One that was not there at the first try, and once more.
+    for (let tries = 0; tries < 2; tries += 1) {
+      const [socket] = await Promise.race([once(nobody, 'connection'), starting.then(() => [])]);
+      expect(socket).toBeDefined();
+    }
+    nobody.close();
+    await once(nobody, 'close');
+    server = await startPostgres();
+    await starting;
+    const clients = clientsOf(early.grpcAddress, await identity.token('operator'));
+    await clients.tasks.listTasks({});
+  } finally {
+    nobody.close();
+    await early.kill();
   }
 }, 90_000);
 

@@ -63,7 +63,7 @@ export function stormCoordinator(options: StormCoordinatorOptions): StormCoordin
 
   return {
     async start() {
-      // Without Postgres it ends again at once.
+      // Without Postgres it ends again after a while.
       for (let takenTimes = 0; !(await startOnce()); ) {
         const taken = await firstTaken(ports);
         takenTimes = taken === undefined ? 0 : takenTimes + 1;
