@@ -54,40 +54,39 @@ export async function nameReferences(
     WHERE r.webhook_id = item.webhook_id AND r.task_id = item.task_id`;
 }
 
-/**
- * Notes successes of webhooks: what failed before is forgiven. One that succeeds all the time is written every few seconds.
- */
-export async function storeSuccesses(sql: Sql, webhookIds: readonly string[]): Promise<void> {
-  await sql`
-    WITH better AS (
-      SELECT id FROM webhook
-      WHERE id = ANY(${webhookIds}::uuid[]) AND (failures > 0 OR probe_time IS NOT NULL OR last_success_time IS NULL
-        OR last_success_time < now() - interval '5 seconds')
-      ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE webhook SET failures = 0, failing_time = NULL, openings = 0, probe_time = NULL, probing = false,
-      last_success_time = now()
-    FROM better WHERE webhook.id = better.id`;
-}
-
-/** Has webhooks tried again at once whose probe was not sent. */
-export async function giveBackProbes(sql: Sql, webhookIds: readonly string[]): Promise<void> {
-  await sql`
-    WITH untried AS (
-      SELECT id FROM webhook WHERE id = ANY(${webhookIds}::uuid[]) AND probing ORDER BY id FOR NO KEY UPDATE
-    )
-    UPDATE webhook SET probing = false, probe_time = now() FROM untried WHERE webhook.id = untried.id`;
-}
-
 export type LockedHealth = WebhookHealth & { readonly id: string };
 
-/** How webhooks fare, in the order of their ids, and nobody else decides on them until the transaction ends. */
-export function lockHealth(sql: Sql, webhookIds: readonly string[]): Promise<LockedHealth[]> {
+/**
+ * How webhooks fare that something is to be noted of, and until the transaction ends nobody else notes anything. One lock
+ * for all, in the order of their ids, before anything is written: a statement that locked and wrote could meet a row that
+ * changed in between, and two of them each other. Of those that succeed as they did seconds ago there is nothing to note.
+ */
+export function lockHealth(
+  sql: Sql,
+  { succeeding, others }: { readonly succeeding: readonly string[]; readonly others: readonly string[] },
+): Promise<LockedHealth[]> {
   return sql<LockedHealth[]>`
     SELECT id, failures, openings, probe_time IS NOT NULL AS "isOpen",
       COALESCE(extract(epoch FROM now() - failing_time)::float8 * 1000, 0) AS "failingMs"
-    FROM webhook WHERE id = ANY(${webhookIds}::uuid[]) AND delete_time IS NULL
+    FROM webhook
+    WHERE delete_time IS NULL AND (id = ANY(${others}::uuid[]) OR id = ANY(${succeeding}::uuid[]) AND (
+      failures > 0 OR probe_time IS NOT NULL OR last_success_time IS NULL
+      OR last_success_time < now() - interval '5 seconds'
+    ))
     ORDER BY id FOR NO KEY UPDATE`;
+}
+
+/** Notes successes of webhooks that are locked: what failed before is forgiven. */
+export async function storeSuccesses(sql: Sql, webhookIds: readonly string[]): Promise<void> {
+  await sql`
+    UPDATE webhook SET failures = 0, failing_time = NULL, openings = 0, probe_time = NULL, probing = false,
+      last_success_time = now()
+    WHERE id = ANY(${webhookIds}::uuid[])`;
+}
+
+/** Has webhooks that are locked tried again at once whose probe was not sent. */
+export async function giveBackProbes(sql: Sql, webhookIds: readonly string[]): Promise<void> {
+  await sql`UPDATE webhook SET probing = false, probe_time = now() WHERE id = ANY(${webhookIds}::uuid[]) AND probing`;
 }
 
 /** What a webhook that has failed becomes. */

@@ -3,6 +3,7 @@ import { openDatabase } from '../../server/store/database.ts';
 import { deleteOutlivedTasks } from '../../server/store/retention.ts';
 import { refusalOf } from '../doors/rig.ts';
 import { checkHistory } from '../setup/check-history.ts';
+import { statementsWait } from '../setup/statements-wait.ts';
 import { clientsOf, type EngineRig, startEngineRig } from './rig.ts';
 
 let rig: EngineRig;
@@ -126,11 +127,7 @@ test('a task that changes between being found by a filter and being locked is le
   const bulk = await rig.sql.begin(async (sql) => {
     await sql`SELECT FROM task WHERE id = ${taken} FOR UPDATE`;
     const running = rig.tasks.cancelTasks({ filter: { types: [type], states: [2] } });
-    for (;;) {
-      const waiting = await sql`
-        SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-      if (waiting.length > 0) break;
-    }
+    await statementsWait(sql, 1);
     // Somebody pauses it.
     await sql`UPDATE task SET paused_time = now(), event_sequence = 2 WHERE id = ${taken}`;
     await sql`

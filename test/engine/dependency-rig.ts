@@ -11,6 +11,7 @@ import type { Submission } from '../../server/engine/submit.ts';
 import { type Database, openDatabase } from '../../server/store/database.ts';
 import { lockTasks } from '../../server/store/lock-tasks.ts';
 import { createTestDatabase } from '../setup/database.ts';
+import { statementsWait } from '../setup/statements-wait.ts';
 
 type Engine = ReturnType<typeof assembleEngine>;
 
@@ -94,14 +95,7 @@ export async function startDependencyRig(): Promise<DependencyRig> {
       const rows = await sql<{ kind: string }[]>`SELECT kind FROM task_event WHERE task_id = ${id} ORDER BY sequence`;
       return rows.map(({ kind }) => kind);
     },
-    async waitsForLocks(count) {
-      for (;;) {
-        const waiting = await sql`
-          SELECT FROM pg_stat_activity
-          WHERE application_name = ${applicationName} AND datname = current_database() AND wait_event_type = 'Lock'`;
-        if (waiting.length >= count) return;
-      }
-    },
+    waitsForLocks: (count) => statementsWait(sql, count),
     async stop() {
       await Promise.all([one.dependents.stop(), two.dependents.stop()]);
       await sql.end();

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { limits } from '../../server/domain/limits.ts';
 import { deleteExpiredReservations } from '../../server/store/queue-reservations.ts';
+import { statementsWait } from '../setup/statements-wait.ts';
 import { createRandom } from '../storm/random.ts';
 import { type QueueNode, type QueueRig, startQueueRig } from './queue-rig.ts';
 
@@ -219,13 +220,7 @@ test('lowering a limit waits for the commit of what comes in under the one befor
   const coming = nodes[1].flood(type, 2);
   await hold.reached;
   const lowered = rig.apply(nodes[0], type, 5);
-  await expect
-    .poll(async () => {
-      const waiting = await rig.sql`
-        SELECT FROM pg_stat_activity WHERE application_name = 'queue-rig' AND datname = current_database() AND wait_event_type = 'Lock'`;
-      return waiting.length;
-    })
-    .toBe(1);
+  await statementsWait(rig.sql, 1);
   hold.release();
   await lowered;
   expect(await coming).toEqual(['inserted', 'inserted']);

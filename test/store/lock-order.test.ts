@@ -13,6 +13,7 @@ import {
   succeedCurrentLeases,
 } from '../../server/store/report-tasks.ts';
 import { createTestDatabase } from '../setup/database.ts';
+import { statementsWait } from '../setup/statements-wait.ts';
 import { insertSession, newTask } from './rows.ts';
 
 test('locks tasks in one order, whatever the order of the reports', async () => {
@@ -88,12 +89,3 @@ test('locks tasks in one order, whatever the order of the reports', async () => 
     await database.drop();
   }
 });
-
-async function statementsWait(sql: postgres.Sql, count: number): Promise<void> {
-  for (;;) {
-    const waiting = await sql`
-      SELECT FROM pg_stat_activity
-      WHERE application_name = 'lock-order' AND datname = current_database() AND wait_event_type = 'Lock'`;
-    if (waiting.length >= count) return;
-  }
-}

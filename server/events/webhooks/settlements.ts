@@ -76,23 +76,24 @@ function nameOf({ delivery, outcome }: Settlement) {
 }
 
 async function storeHealth(sql: Sql, settlements: readonly Settlement[]): Promise<readonly Failing[]> {
-  const untried = settlements.filter(({ delivery, outcome }) => delivery.isProbe && outcome?.is === 'left out');
-  if (untried.length > 0) {
-    await giveBackProbes(
-      sql,
-      untried.map(({ delivery }) => delivery.webhookId),
-    );
-  }
   const seen = [...Map.groupBy(settlements, ({ delivery }) => delivery.webhookId)].map(([id, of]) => seenOf(id, of));
-  const well = seen.flatMap(({ id, succeeds, isGone }) => (succeeds && !isGone ? id : []));
-  if (well.length > 0) await storeSuccesses(sql, well);
+  const well = seen.filter(({ succeeds, isGone }) => succeeds && !isGone);
   const ill = new Map(
     seen.flatMap((webhook) =>
       webhook.count > 0 && (!webhook.succeeds || webhook.isGone) ? [[webhook.id, webhook]] : [],
     ),
   );
-  if (ill.size === 0) return [];
-  const locked = await lockHealth(sql, [...ill.keys()]);
+  const untried = seen.filter(({ hasUntriedProbe }) => hasUntriedProbe);
+  if (well.length + ill.size + untried.length === 0) return [];
+  const locked = await lockHealth(sql, {
+    succeeding: well.map(({ id }) => id),
+    others: [...ill.keys(), ...untried.map(({ id }) => id)],
+  });
+  const isLocked = ({ id }: { readonly id: string }) => locked.some((health) => health.id === id);
+  const given = untried.filter(isLocked).map(({ id }) => id);
+  if (given.length > 0) await giveBackProbes(sql, given);
+  const better = well.filter(isLocked).map(({ id }) => id);
+  if (better.length > 0) await storeSuccesses(sql, better);
   const failing = locked.flatMap((health): Failing[] => {
     const webhook = ill.get(health.id);
     if (webhook === undefined) return [];
@@ -119,6 +120,7 @@ function seenOf(id: string, settlements: readonly Settlement[]) {
     isGone: failed.some(({ failure }) => failure.is === 'gone'),
     count: failed.length,
     hasProbe: failed.some(({ isProbe }) => isProbe),
+    hasUntriedProbe: settlements.some(({ delivery, outcome }) => delivery.isProbe && outcome?.is === 'left out'),
     retryAfterMs: Math.max(0, ...failed.map(({ failure }) => (failure.is === 'failed' ? failure.retryAfterMs : 0))),
     failure: failed.at(-1)?.failure.error ?? '',
   };
