@@ -6,6 +6,7 @@ import { checkEvents } from './check-events.ts';
 import { checkHolds } from './check-holds.ts';
 import { checkHooks } from './check-hooks.ts';
 import { checkLimits } from './check-limits.ts';
+import { checkLogs, type Logs } from './check-logs.ts';
 import { checkProgress } from './check-progress.ts';
 import { checkReports } from './check-reports.ts';
 import { checkTasks } from './check-tasks.ts';
@@ -16,7 +17,11 @@ import type { StormRecord } from './record.ts';
 const acknowledgedPerMinuteMin = 300;
 
 /** Holds what the clients saw against what the database says, and asks whether enough was seen at all. */
-export async function check(sql: postgres.Sql, record: StormRecord, minutes: number): Promise<Property[]> {
+export async function check(
+  sql: postgres.Sql,
+  record: StormRecord,
+  { minutes, logs }: { readonly minutes: number; readonly logs: Logs },
+): Promise<Property[]> {
   const samplesMin = Math.floor(acknowledgedPerMinuteMin * minutes);
   return [
     ...(await checkTasks(sql, record, samplesMin)),
@@ -29,6 +34,7 @@ export async function check(sql: postgres.Sql, record: StormRecord, minutes: num
     ...(await checkHooks(sql, record, samplesMin)),
     ...checkAccess(record),
     ...checkCalls(record),
+    ...checkLogs(logs),
     {
       name: 'processes end only when asked to, and then in order',
       violations: record.accidents.map((text) => ({ text })),

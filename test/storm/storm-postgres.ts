@@ -10,6 +10,8 @@ export const postgresName = 'Postgres';
 export interface StormPostgres {
   readonly port: number;
   readonly url: string;
+  /** Of all its lives. */
+  readonly logFile: string;
   /** Nothing is written out, and recovery is left to the next start. */
   readonly crash: () => Promise<void>;
   readonly start: () => Promise<void>;
@@ -18,7 +20,8 @@ export interface StormPostgres {
 
 export async function startStormPostgres(directory: string): Promise<StormPostgres> {
   const port = await freePort();
-  const options = { dataDir: join(directory, 'postgres'), port, log: () => undefined, fsync: true };
+  const dataDir = join(directory, 'postgres');
+  const options = { dataDir, port, log: () => undefined, fsync: true };
   let server: EmbeddedPostgres | undefined = await startEmbeddedPostgres(options);
   const { url } = server;
   const sql = postgres(url, { max: 1 });
@@ -33,6 +36,7 @@ export async function startStormPostgres(directory: string): Promise<StormPostgr
   return {
     port,
     url,
+    logFile: join(dataDir, 'postgres.log'),
     async crash() {
       const [pid] = (await readFile(pidFile, 'utf8')).split('\n');
       process.kill(Number(pid), 'SIGQUIT');

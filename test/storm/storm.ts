@@ -1,6 +1,6 @@
-import { copyFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import postgres from 'postgres';
 import { type BugName, faultsFor } from './bugs.ts';
@@ -141,7 +141,14 @@ function isStarved(record: StormRecord): boolean {
 async function judge({ postgres: database, logFile }: World, record: StormRecord, storm: Storm): Promise<Outcome> {
   const sql = postgres(database.url, { max: 1 });
   try {
-    const properties = await check(sql, record, storm.minutes);
+    const [coordinators, ofPostgres] = await Promise.all([
+      readFile(logFile, 'utf8'),
+      readFile(database.logFile, 'utf8'),
+    ]);
+    const properties = await check(sql, record, {
+      minutes: storm.minutes,
+      logs: { coordinators, postgres: ofPostgres },
+    });
     const verdict = verdictOf(properties);
     console.log(tableOf(properties));
     if (verdict === 1) console.log(await explain(sql, properties));
@@ -150,15 +157,18 @@ async function judge({ postgres: database, logFile }: World, record: StormRecord
       console.log(`too little to say: "${name}" was seen ${samples} times, not ${samplesMin}`);
     }
     console.log(`${{ 0: 'held', 1: 'BROKEN', 2: 'VOID' }[verdict]}: seed ${storm.seed}`);
-    if (verdict !== 0) await keepLog(logFile, storm.seed);
+    if (verdict !== 0) {
+      console.log(`what the coordinators logged: ${await kept(logFile, storm.seed)}`);
+      console.log(`what Postgres logged: ${await kept(database.logFile, storm.seed)}`);
+    }
     return { verdict, broken: properties.filter(isBroken).map(({ name }) => name) };
   } finally {
     await sql.end();
   }
 }
 
-async function keepLog(logFile: string, seed: number): Promise<void> {
-  const kept = join(tmpdir(), `dstc-storm-${seed}.log`);
-  await copyFile(logFile, kept);
-  console.log(`what the coordinators logged: ${kept}`);
+async function kept(logFile: string, seed: number): Promise<string> {
+  const copy = join(tmpdir(), `dstc-storm-${seed}-${basename(logFile)}`);
+  await copyFile(logFile, copy);
+  return copy;
 }
