@@ -10,6 +10,7 @@ export const permissions = [
   'configure',
   'approve',
   'operate',
+  'monitor',
 ] as const;
 
 export type Permission = (typeof permissions)[number];

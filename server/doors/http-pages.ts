@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from 'prom-client';
-import { permissionMissing } from '../auth/caller.ts';
 import { DstcError } from '../domain/errors.ts';
 import { authenticate } from './bearer.ts';
 import type { DoorDeps } from './door.ts';
@@ -16,7 +15,7 @@ const about = `DSTC, a coordinator for tasks that many teams and languages share
 RPCs:    POST /dstc.v1.TaskService/SubmitTask and so on, as JSON, Connect or gRPC-Web; the header authorization: Bearer <token>
 Events:  POST /v1/events/<namespace>, CloudEvents in structured, binary or batched mode, with the same header
 Health:  GET /healthz, GET /readyz
-Metrics: GET /metrics, for callers with the permission operate
+Metrics: GET /metrics, for callers with the permission monitor on everything
 The contract is in proto/dstc/v1, the documentation in README.md and docs/ of the repository.
 `;
 
@@ -61,13 +60,13 @@ export function createHttpPages(deps: HttpPagesDeps): Page {
 }
 
 /**
- * Counts tell who does what and how much, so they need a token whose principal may `operate`. Being on the same machine is
- * no proof: so is every proxy.
+ * Counts tell how much everybody does, so they need a token whose principal may `monitor` everything. Being on the same
+ * machine is no proof: so is every proxy.
  */
 async function sendMetrics(deps: HttpPagesDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const authorization = request.headersDistinct.authorization ?? [];
   const caller = await authenticate(deps.callers, authorization, { wantsJson: false });
-  if (!caller.holdsAnywhere('operate')) throw permissionMissing('operate', undefined);
+  caller.requireEverywhere('monitor');
   if (deps.metrics === undefined) throw new DstcError('UNIMPLEMENTED', 'this node keeps no metrics');
   const body = await deps.metrics.metrics();
   response.writeHead(200, { 'content-type': deps.metrics.contentType, 'cache-control': 'no-store' }).end(body);

@@ -18,6 +18,7 @@ const permissionOfProto = {
   [PermissionProto.CONFIGURE]: 'configure',
   [PermissionProto.APPROVE]: 'approve',
   [PermissionProto.OPERATE]: 'operate',
+  [PermissionProto.MONITOR]: 'monitor',
 } as const satisfies Record<PermissionProto, Permission | undefined>;
 
 /**

@@ -58,7 +58,8 @@ describe('the HTTP port', () => {
   it.each([
     ['nobody', undefined, 401],
     ['a producer', 'producer', 403],
-    ['an operator', 'operator', 200],
+    ['a worker, who may monitor one namespace,', 'worker', 403],
+    ['an operator, who may monitor all,', 'operator', 200],
   ] as const)('answers %s who asks for metrics', async (_, client, status) => {
     const headers = client === undefined ? {} : await rig.bearer(client);
     expect((await fetch(`${rig.httpUrl}/metrics`, { headers })).status).toBe(status);

@@ -23,8 +23,8 @@ import { temporaryDirectory } from '../setup/temporary-directory.ts';
 const policyText = `
 roles:
   producer: [submit, read, read_payload, cancel]
-  worker: [work, read]
-  operator: [operate]
+  worker: [work, read, monitor]
+  operator: [operate, monitor]
 bindings:
   - { role: producer, claims: { client_id: producer }, namespaces: [default], task_types: ['*'] }
   - { role: worker, claims: { client_id: worker }, namespaces: [default], task_types: ['*'] }

@@ -95,6 +95,14 @@ export enum Permission {
    * @generated from enum value: PERMISSION_OPERATE = 10;
    */
   OPERATE = 10,
+
+  /**
+   * See the metrics of the whole installation, which name nobody: of no RPC,
+   * and only where it is held on all task types of all namespaces.
+   *
+   * @generated from enum value: PERMISSION_MONITOR = 11;
+   */
+  MONITOR = 11,
 }
 
 /**
