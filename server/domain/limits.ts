@@ -164,6 +164,8 @@ export const limits = {
   webhookDeliveryPageSizeDefault: 50,
   webhookReplayMax: 1_000,
   webhookCountMax: 10_000,
+  /** Secrets of before that requests are signed with, too. */
+  webhookPreviousSecretsMax: 4,
   webhookSecretOverlapMsDefault: 24 * 3_600_000,
 } as const;
 

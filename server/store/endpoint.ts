@@ -4,8 +4,8 @@ import type { WebhookRow } from './webhooks.ts';
 /** Where and how requests of a webhook are sent. */
 export interface Endpoint
   extends Pick<WebhookRow, 'id' | 'namespace' | 'url' | 'headers' | 'secretHeaders' | 'format' | 'secret'> {
-  /** While requests are signed with it, too. */
-  readonly previousSecret: Uint8Array | null;
+  /** Those of before that requests are signed with, too, the latest first. */
+  readonly previousSecrets: readonly Uint8Array[];
   /** When it was read, on the clock of Postgres: that of a node may be wrong, and receivers compare it with theirs. */
   readonly readMs: number;
 }
@@ -18,21 +18,27 @@ export interface EndpointRow {
   secret_headers: Endpoint['secretHeaders'];
   format: Endpoint['format'];
   secret: Uint8Array;
-  previous_secret: Uint8Array | null;
+  /** In base64. */
+  previous_secrets: readonly string[];
   read_ms: number;
 }
 
 /** What an endpoint is made of, in SQL. */
 export function endpointColumns(sql: Sql) {
   return sql`webhook.id, webhook.namespace, url, headers, secret_headers, format, secret,
-    CASE WHEN previous_secret_expire_time > now() THEN previous_secret END AS previous_secret,
+    COALESCE((
+      SELECT jsonb_agg(earlier->>'secret' ORDER BY place)
+      FROM jsonb_array_elements(previous_secrets) WITH ORDINALITY AS kept(earlier, place)
+      WHERE (earlier->>'expireTime')::timestamptz > now()
+    ), '[]') AS previous_secrets,
     extract(epoch FROM now())::float8 * 1000 AS read_ms`;
 }
 
 export function endpointOf(row: EndpointRow): Endpoint {
   const { id, namespace, url, headers, format, secret } = row;
-  const { secret_headers: secretHeaders, previous_secret: previousSecret, read_ms: readMs } = row;
-  return { id, namespace, url, headers, secretHeaders, format, secret, previousSecret, readMs };
+  const { secret_headers: secretHeaders, read_ms: readMs } = row;
+  const previousSecrets = row.previous_secrets.map((text) => Buffer.from(text, 'base64'));
+  return { id, namespace, url, headers, secretHeaders, format, secret, previousSecrets, readMs };
 }
 
 /** The endpoint of a webhook, unless it was deleted; by primary key. */

@@ -3,6 +3,12 @@ import { boolean, index, integer, jsonb, pgEnum, pgTable, primaryKey, smallint, 
 import { bytea, instant, xid8 } from './schema.ts';
 
 /** An endpoint that gets events by HTTP requests. */
+/** A secret in base64 and when it is no good any more, in ISO 8601. */
+export interface PreviousSecret {
+  readonly secret: string;
+  readonly expireTime: string;
+}
+
 export const webhook = pgTable(
   'webhook',
   {
@@ -15,10 +21,9 @@ export const webhook = pgTable(
     headers: jsonb('headers').$type<Readonly<Record<string, string>>>().notNull(),
     secretHeaders: jsonb('secret_headers').$type<Readonly<Record<string, string>>>().notNull(),
     format: jsonb('format').$type<WebhookFormat>().notNull(),
-    /** What requests are signed with, and for a while what they were signed with before. */
+    /** What requests are signed with, and for a while what they were signed with before, the latest first. */
     secret: bytea('secret').notNull(),
-    previousSecret: bytea('previous_secret'),
-    previousSecretExpireTime: instant('previous_secret_expire_time'),
+    previousSecrets: jsonb('previous_secrets').$type<readonly PreviousSecret[]>().notNull().default([]),
     disabledTime: instant('disabled_time'),
     /** Why the coordinator disabled it; empty when people did. */
     disabledReason: text('disabled_reason').notNull().default(''),

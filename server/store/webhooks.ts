@@ -88,20 +88,33 @@ export async function updateLockedWebhook(
 
 const healthy = { failures: 0, failingTime: null, openings: 0, probeTime: null, probing: false };
 
-/** Gives a webhook that the transaction has locked another secret; the one of now is good for a while longer. */
+export interface NextSecret {
+  readonly secret: Uint8Array;
+  /** How long the one of now is good as well; 0 ends all earlier ones at once. */
+  readonly overlapMs: number;
+  /** Earlier ones that are kept; beyond that the earliest goes. */
+  readonly previousMax: number;
+}
+
+/**
+ * Gives a webhook that the transaction has locked another secret. Earlier ones stay good until their overlap is over: who
+ * repeats a rotation whose answer was lost does not end the only secret that receivers know.
+ */
 export async function rotateLockedSecret(
   orm: PostgresJsDatabase,
   locked: WebhookRow,
-  next: { readonly secret: Uint8Array; readonly overlapMs: number },
+  { secret, overlapMs, previousMax }: NextSecret,
 ): Promise<WebhookRow> {
-  const isKept = next.overlapMs > 0;
+  const previousSecrets = fragment<WebhookRow['previousSecrets']>`jsonb_build_array(jsonb_build_object(
+      'secret', encode(${webhook.secret}, 'base64'), 'expireTime', now() + ${overlapMs}::float8 * interval '1 millisecond'
+    )) || COALESCE((
+      SELECT jsonb_agg(earlier ORDER BY place) FROM jsonb_array_elements(${webhook.previousSecrets})
+        WITH ORDINALITY AS kept(earlier, place)
+      WHERE place < ${previousMax}::int AND (earlier->>'expireTime')::timestamptz > now()
+    ), '[]')`;
   const rows = await orm
     .update(webhook)
-    .set({
-      secret: next.secret,
-      previousSecret: isKept ? locked.secret : null,
-      previousSecretExpireTime: isKept ? fragment`now() + ${next.overlapMs}::float8 * interval '1 millisecond'` : null,
-    })
+    .set({ secret, previousSecrets: overlapMs > 0 ? previousSecrets : [] })
     .where(eq(webhook.id, locked.id))
     .returning();
   return theOnly(rows);
@@ -111,7 +124,7 @@ export async function rotateLockedSecret(
 export async function deleteLockedWebhook(orm: PostgresJsDatabase, locked: WebhookRow): Promise<void> {
   await orm
     .update(webhook)
-    .set({ deleteTime: fragment`now()`, secret: new Uint8Array(), previousSecret: null, secretHeaders: {} })
+    .set({ deleteTime: fragment`now()`, secret: new Uint8Array(), previousSecrets: [], secretHeaders: {} })
     .where(eq(webhook.id, locked.id));
 }
 

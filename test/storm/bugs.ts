@@ -226,8 +226,7 @@ const bugs = {
   'rotation-at-once': [
     {
       file: 'events/webhooks/send-delivery.ts',
-      before:
-        'const secrets = [endpoint.secret, ...(endpoint.previousSecret === null ? [] : [endpoint.previousSecret])];',
+      before: 'const secrets = [endpoint.secret, ...endpoint.previousSecrets];',
       after: 'const secrets = [endpoint.secret];',
     },
   ],

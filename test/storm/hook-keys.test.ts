@@ -88,11 +88,35 @@ test('a body that was changed does not fit', () => {
   expect(keys.judge({ ...headers, 'webhook-id': 'e:2' }, message.body, startMs).wrong).not.toBe('');
 });
 
-test('what was current before a rotation that had to be asked for twice is not known', () => {
+test('a rotation that had to be asked for twice leaves the secret of before, and one that nobody was told of', () => {
   const keys = createHookKeys(secretText(first), overlapMs);
   keys.asked(startMs);
   keys.asked(startMs + 20_000);
   keys.answered(secretText(third), startMs + 20_010);
-  const headers = signatureHeaders([third, second], { ...message, sentMs: startMs + 22_000 });
-  expect(keys.judge(headers, message.body, startMs + 22_000).wrong).toBe('');
+  const wrongAt = (at: number, secrets: readonly Uint8Array[]) => {
+    const headers = signatureHeaders(secrets, { ...message, sentMs: startMs + at });
+    return keys.judge(headers, message.body, startMs + at).wrong;
+  };
+  expect(wrongAt(22_000, [third, second, first])).toBe('');
+  expect(wrongAt(22_000, [third, second])).toBe('lacks 1 of 2 signatures');
+  expect(wrongAt(22_000, [third, second, first, newSecret()])).toBe('has 4 signatures');
+  // The first asking may have been the one that was carried out.
+  expect(wrongAt(45_000, [third, second])).toBe('');
+  expect(wrongAt(61_000, [third, second])).toBe('has 2 signatures');
+});
+
+test('secrets of before keep their own overlap when there is another rotation', () => {
+  const keys = createHookKeys(secretText(first), overlapMs);
+  keys.asked(startMs);
+  keys.answered(secretText(second), startMs);
+  keys.asked(startMs + 20_000);
+  keys.answered(secretText(third), startMs + 20_000);
+  const wrongAt = (at: number, secrets: readonly Uint8Array[]) => {
+    const headers = signatureHeaders(secrets, { ...message, sentMs: startMs + at });
+    return keys.judge(headers, message.body, startMs + at).wrong;
+  };
+  expect(wrongAt(30_000, [third, second, first])).toBe('');
+  expect(wrongAt(30_000, [third, second])).toBe('lacks 1 of 3 signatures');
+  expect(wrongAt(50_000, [third, second])).toBe('');
+  expect(wrongAt(61_000, [third])).toBe('');
 });

@@ -26,8 +26,8 @@ interface Key {
   /** From when to when it took over. */
   readonly askedMs: number;
   readonly answeredMs: number;
-  /** What was current before, and signs too until the overlap is over; undefined where nobody knows. */
-  readonly before: Key | undefined;
+  /** How many others were made meanwhile that nobody was told of. */
+  readonly unknown: number;
 }
 
 const toleranceMs = 5 * 60_000;
@@ -35,35 +35,37 @@ const toleranceMs = 5 * 60_000;
 /** `overlapMs` is how long a rotation leaves the secret of before. */
 export function createHookKeys(first: string, overlapMs: number): HookKeys {
   const never = Number.NEGATIVE_INFINITY;
-  const keys: Key[] = [{ secret: secretOf(first), askedMs: never, answeredMs: never, before: undefined }];
+  const keys: Key[] = [{ secret: secretOf(first), askedMs: never, answeredMs: never, unknown: 0 }];
   /** Rotations from their first asking to the answer. */
   const rotations: { readonly fromMs: number; toMs: number }[] = [];
   let askedMs = never;
   let tries = 0;
 
-  /** Of a moment at which no rotation was under way: the one key of then, and the one that goes out. */
-  function wantedAt(sentMs: number): { readonly needed: readonly Key[]; readonly count: number | undefined } {
-    const current = keys.findLast(({ answeredMs }) => answeredMs <= sentMs);
-    if (current === undefined) return { needed: [], count: undefined };
-    // Timestamps are whole seconds.
-    const isSurelyBefore = sentMs + 1_000 < current.askedMs + overlapMs;
-    const isSurelyAfter = sentMs > current.answeredMs + overlapMs;
-    if (isSurelyAfter || current.askedMs === never) return { needed: [current], count: 1 };
-    if (!isSurelyBefore) return { needed: [current], count: undefined };
-    return { needed: [current, ...(current.before === undefined ? [] : [current.before])], count: 2 };
+  /** Of a moment at which no rotation was under way: the keys that must have signed, and how many may have. */
+  function wantedAt(sentMs: number): { readonly needed: readonly Key[]; readonly countMax: number } {
+    const past = keys.filter(({ answeredMs }) => answeredMs <= sentMs);
+    const needed = past.slice(-1);
+    let countMax = 1;
+    for (const [index, next] of past.entries()) {
+      // What it took over from, whose time began at the first asking at the earliest; timestamps are whole seconds.
+      const before = past[index - 1];
+      if (before === undefined || sentMs > next.answeredMs + overlapMs) continue;
+      if (sentMs + 1_000 < next.askedMs + overlapMs) needed.push(before);
+      countMax += 1 + next.unknown;
+    }
+    return { needed, countMax };
   }
 
   return {
     asked(nowMs) {
       if (tries === 0) rotations.push({ fromMs: nowMs, toMs: Number.POSITIVE_INFINITY });
-      askedMs = nowMs;
+      if (tries === 0) askedMs = nowMs;
       tries += 1;
     },
     answered(secret, nowMs) {
       const last = rotations.at(-1);
       if (last !== undefined) last.toMs = nowMs;
-      const before = tries === 1 ? keys.at(-1) : undefined;
-      keys.push({ secret: secretOf(secret), askedMs, answeredMs: nowMs, before });
+      keys.push({ secret: secretOf(secret), askedMs, answeredMs: nowMs, unknown: tries - 1 });
       tries = 0;
     },
     judge(headers, body, nowMs) {
@@ -81,10 +83,10 @@ export function createHookKeys(first: string, overlapMs: number): HookKeys {
       if (rotations.some(({ fromMs, toMs }) => sentMs + 1_000 > fromMs && sentMs <= toMs)) {
         return isBelieved ? judged('') : judged('is signed with a secret that nobody was told', true);
       }
-      const { needed, count } = wantedAt(sentMs);
+      const { needed, countMax } = wantedAt(sentMs);
       const missing = needed.filter((key) => !isSignedBy(key)).length;
       if (missing > 0) return judged(`lacks ${missing} of ${needed.length} signatures`);
-      return judged(count === undefined || count === signatures.length ? '' : `has ${signatures.length} signatures`);
+      return judged(signatures.length <= countMax ? '' : `has ${signatures.length} signatures`);
     },
   };
 }

@@ -320,7 +320,8 @@ test('for a while after a rotation both secrets verify, then only the new one', 
   await to.received(1);
   expect(verifies(to.requests[0], first)).toBe(true);
   expect(verifies(to.requests[0], second)).toBe(true);
-  await rig.sql`UPDATE webhook SET previous_secret_expire_time = now() WHERE id = ${id}`;
+  await rig.sql`
+    UPDATE webhook SET previous_secrets = jsonb_set(previous_secrets, '{0,expireTime}', to_jsonb(now())) WHERE id = ${id}`;
   await node.consumer.deliver(0, [taskEvent()], never);
   await to.received(2);
   expect(verifies(to.requests[1], first)).toBe(false);
@@ -329,6 +330,24 @@ test('for a while after a rotation both secrets verify, then only the new one', 
   await node.consumer.deliver(0, [taskEvent()], never);
   await to.received(3);
   expect([first, second, third].map((secret) => verifies(to.requests[2], secret))).toEqual([false, false, true]);
+});
+
+test('a rotation that is repeated ends no secret that receivers know, and one without an overlap ends all', async () => {
+  const [node, to] = [rig.node(), await rig.receiver()];
+  const { id, secret: known } = await rig.create(node, to.url);
+  const which = { namespace: 'default', id, maySee: () => true };
+  const secrets = [known];
+  for (let count = 1; count <= 6; count += 1) {
+    secrets.unshift((await node.webhooks.rotate(which, 60_000)).secret);
+    await node.consumer.deliver(0, [taskEvent()], never);
+    const request = (await to.received(count)).at(-1);
+    // The newest, and four of before.
+    expect(secrets.map((secret) => verifies(request, secret))).toEqual(secrets.map((_, place) => place < 5));
+  }
+  secrets.unshift((await node.webhooks.rotate(which, 0)).secret);
+  await node.consumer.deliver(0, [taskEvent()], never);
+  const last = (await to.received(7)).at(-1);
+  expect(secrets.map((secret) => verifies(last, secret))).toEqual(secrets.map((_, place) => place === 0));
 });
 
 function verifies(request: { body: string; headers: object } | undefined, secret: string): boolean {

@@ -65,7 +65,7 @@ function deliver(
 ) {
   const endpoint = {
     ...{ id: randomUUID(), namespace: 'default', url: `${receiver.url}${path}`, headers: { 'X-Team': 'ops' } },
-    ...{ secretHeaders: { Authorization: 'Bearer t0ken' }, format, secret: new Uint8Array(32), previousSecret: null },
+    ...{ secretHeaders: { Authorization: 'Bearer t0ken' }, format, secret: new Uint8Array(32), previousSecrets: [] },
     readMs: Date.now(),
   };
   return send({ endpoint, eventId: `${taskId}:4`, event: cloudEvent(kind, data), externalId }, never);

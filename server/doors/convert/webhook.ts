@@ -59,11 +59,12 @@ export function toWebhook(row: WebhookRow, counts?: DeliveryCounts): Webhook {
 }
 
 function toStatus(row: WebhookRow, counts: DeliveryCounts | undefined): WebhookStatus {
+  const expiries = row.previousSecrets.map(({ expireTime }) => Date.parse(expireTime));
   const times = {
     ...(row.probeTime && { probeTime: toTimestamp(row.probeTime) }),
     ...(row.lastSuccessTime && { lastSuccessTime: toTimestamp(row.lastSuccessTime) }),
     ...(row.lastFailureTime && { lastFailureTime: toTimestamp(row.lastFailureTime) }),
-    ...(row.previousSecretExpireTime && { previousSecretExpireTime: toTimestamp(row.previousSecretExpireTime) }),
+    ...(expiries.length > 0 && { previousSecretExpireTime: toTimestamp(new Date(Math.max(...expiries))) }),
   };
   const { failures, lastFailure } = row;
   return create(WebhookStatusSchema, { ...times, ...counts, failures, lastFailure, circuit: circuitOf(row) });

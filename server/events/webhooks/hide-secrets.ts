@@ -1,6 +1,6 @@
 import type { Endpoint } from '../../store/endpoint.ts';
 
-type Secrets = Pick<Endpoint, 'secretHeaders' | 'format' | 'secret' | 'previousSecret'>;
+type Secrets = Pick<Endpoint, 'secretHeaders' | 'format' | 'secret' | 'previousSecrets'>;
 
 /** What an endpoint said without what it was told in confidence, for the eyes of people who may not see that. */
 export function withoutSecrets(text: string, endpoint: Secrets): string {
@@ -9,8 +9,8 @@ export function withoutSecrets(text: string, endpoint: Secrets): string {
   return spellings.sort((a, b) => b.length - a.length).reduce((left, secret) => left.replaceAll(secret, '…'), text);
 }
 
-function secretsOf({ secretHeaders, format, secret, previousSecret }: Secrets): string[] {
-  const signing = [secret, previousSecret ?? new Uint8Array()].map((bytes) => Buffer.from(bytes).toString('base64'));
+function secretsOf({ secretHeaders, format, secret, previousSecrets }: Secrets): string[] {
+  const signing = [secret, ...previousSecrets].map((bytes) => Buffer.from(bytes).toString('base64'));
   const token = format.kind === 'gitlab_pipeline' ? [format.token] : [];
   return [...Object.values(secretHeaders).flatMap(partsOf), ...token, ...signing].filter((value) => value !== '');
 }

@@ -70,7 +70,7 @@ function failed(error: string): Outcome {
 }
 
 function cloudEventRequest({ endpoint, eventId, event }: Message): HttpRequest {
-  const secrets = [endpoint.secret, ...(endpoint.previousSecret === null ? [] : [endpoint.previousSecret])];
+  const secrets = [endpoint.secret, ...endpoint.previousSecrets];
   return {
     method: 'POST',
     url: new URL(endpoint.url),

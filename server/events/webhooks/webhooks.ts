@@ -105,7 +105,9 @@ export function createWebhooks(deps: {
 
     async rotate(which, overlapMs) {
       const secret = newSecret();
-      const row = await change(which, (orm, locked) => rotateLockedSecret(orm, locked, { secret, overlapMs }));
+      const row = await change(which, (orm, locked) =>
+        rotateLockedSecret(orm, locked, { secret, overlapMs, previousMax: limits.webhookPreviousSecretsMax }),
+      );
       return { row, secret: secretText(secret) };
     },
 

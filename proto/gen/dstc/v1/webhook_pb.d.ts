@@ -437,7 +437,7 @@ export declare type WebhookStatus = Message<"dstc.v1.WebhookStatus"> & {
   deadLetters: number;
 
   /**
-   * Until when requests are signed with the secret of before the last rotation, too.
+   * Until when requests are signed with a secret of before a rotation, too: the latest such time.
    *
    * @generated from field: google.protobuf.Timestamp previous_secret_expire_time = 9;
    */

@@ -626,8 +626,9 @@ export declare const WebhookService: GenService<{
     output: typeof DeleteWebhookResponseSchema;
   },
   /**
-   * Gives a webhook another secret. Until the overlap is over requests carry a signature of each of the two. A second
-   * rotation ends the overlap of the first.
+   * Gives a webhook another secret. Until the overlap is over requests carry a signature of each of the two. Secrets of
+   * before keep their own overlap when it is rotated again, the latest four of them, so that a call whose answer was lost
+   * may be repeated; without an overlap all of them end at once.
    * Errors: NOT_FOUND `WEBHOOK_NOT_FOUND`.
    *
    * @generated from rpc dstc.v1.WebhookService.RotateWebhookSecret
