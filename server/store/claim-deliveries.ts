@@ -52,7 +52,8 @@ export async function claimDueDeliveries(sql: Sql, options: ClaimOptions): Promi
         SELECT 1 FROM webhook_delivery
         WHERE webhook_id = shut.id AND state = 'PENDING' AND due_time <= now()
       )
-      FOR UPDATE SKIP LOCKED
+      -- Whoever makes deliveries for it holds a weaker lock that this one does not wait for.
+      FOR NO KEY UPDATE SKIP LOCKED
     ), found AS (
       SELECT next.*, webhook.namespace, to_probe.id IS NOT NULL AS is_probe,
         COALESCE(sending.count, 0) + row_number() OVER (PARTITION BY next.webhook_id ORDER BY next.due_time) AS turn
