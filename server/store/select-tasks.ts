@@ -1,5 +1,5 @@
 import type { TaskState } from '../domain/task-state.ts';
-import { and, eq, getTableColumns, gt, gte, inArray, type PostgresJsDatabase } from './drizzle.ts';
+import { and, eq, getTableColumns, gt, gte, type PostgresJsDatabase, sql } from './drizzle.ts';
 import { taskEvent } from './event-schema.ts';
 import { task } from './schema.ts';
 
@@ -29,7 +29,7 @@ export function selectTaskSummaries(
   return orm
     .select(withoutPayloads)
     .from(task)
-    .where(and(inArray(task.id, [...ids]), eq(task.namespace, namespace)));
+    .where(and(isOneOf(ids), eq(task.namespace, namespace)));
 }
 
 /** A page of a task's history; only the partitions since its submission are read. */
@@ -55,5 +55,10 @@ export function selectTaskPositions(
   return orm
     .select({ id: task.id, state: task.state, eventSequence: task.eventSequence })
     .from(task)
-    .where(inArray(task.id, [...ids]));
+    .where(isOneOf(ids));
+}
+
+/** One parameter, however many there are: the protocol of Postgres has 65,535 of them, and a statement for each number. */
+function isOneOf(ids: readonly string[]) {
+  return sql`${task.id} = ANY(${sql.param([...ids])}::uuid[])`;
 }
