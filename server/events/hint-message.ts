@@ -28,7 +28,15 @@ const nameCharactersMax = 256;
 /** What is due later is found by polling. */
 const inMsMax = 1_000;
 
+/** One that would be too large for the others says only what fits always; the rest is found by polling. */
 export function encodeHint(hint: HintMessage): Uint8Array {
+  const whole = encode(hint);
+  return whole.byteLength <= bytesMax
+    ? whole
+    : encode({ ...hint, due: [], opened: [], changed: [], ended: [], sessions: [] });
+}
+
+function encode(hint: HintMessage): Uint8Array {
   const due = hint.due.map(({ namespace, type, inMs }) => [namespace, type, inMs]);
   return Buffer.from(
     JSON.stringify({

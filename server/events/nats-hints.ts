@@ -31,7 +31,12 @@ export function connectNatsHints({ log }: { readonly log: Logger }, options: Nat
 
   return {
     give(hint) {
-      link.current()?.publish(subject, hint);
+      try {
+        link.current()?.publish(subject, hint);
+      } catch (error) {
+        // A server may take less than a hint has, and a connection may close just now.
+        log.debug({ err: error }, 'a hint was not given');
+      }
     },
     listen: (listener) => void listeners.push(listener),
     close: link.close,
