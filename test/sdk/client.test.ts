@@ -229,7 +229,7 @@ test('watches tasks until all have ended', async () => {
   const handles = await Promise.all([1, 2].map((input) => client.submit('bytes.keep', input)));
   const states = new Map<string, string[]>();
   const watching = (async () => {
-    for await (const task of client.watch(handles.map(({ id }) => id))) {
+    for await (const task of client.watch(handles.map(({ id }) => id.toUpperCase()))) {
       states.set(task.id, [...(states.get(task.id) ?? []), task.state]);
       if (states.size === 2 && workers.length === 0) await startWorker('bytes.keep', (input) => input);
     }

@@ -40,7 +40,7 @@ export async function waitForEnd(
   }
   const ended: Task[] = [];
   for (const id of ids) {
-    const task = withPayloads ? await client.get(id) : tasks.get(id);
+    const task = withPayloads ? await client.get(id) : tasks.get(id.toLowerCase());
     if (task !== undefined) ended.push(task);
   }
   return ended;

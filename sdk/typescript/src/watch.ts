@@ -18,7 +18,8 @@ export async function* watchTasks(
 ): AsyncGenerator<Task, void, undefined> {
   const { signal } = options;
   const seen = new Map<string, string>();
-  const open = new Set(ids);
+  // As the coordinator writes them.
+  const open = new Set(ids.map((id) => id.toLowerCase()));
   let failures = 0;
   while (open.size > 0) {
     let waitMs: number | undefined;
