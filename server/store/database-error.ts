@@ -1,7 +1,7 @@
 import { DstcError } from '../domain/errors.ts';
 
 /** SQLSTATE classes and codes that mean "Postgres is not there now", not "the statement is wrong". */
-const unavailable = /^(08|57P0|53)|^(25006|25P03|57014|40P01|40001|55P03)$/;
+const unavailableCodes = /^(08|57P0|53)|^(25006|25P03|57014|40P01|40001|55P03)$/;
 
 /** What the driver and Node say when the path to Postgres is broken. */
 const connectionCodes = new Set([
@@ -24,11 +24,15 @@ const connectionCodes = new Set([
 export function databaseError(error: unknown): unknown {
   if (error instanceof DstcError) return error;
   const root = rootOf(error);
+  if (isCollision(root)) return unavailable('this collided with other work in the database; try again', root);
   return isUnavailable(root) ? databaseUnavailable(root) : error;
 }
 
 export function databaseUnavailable(cause?: unknown): DstcError {
-  const message = 'the database cannot be reached now; try again';
+  return unavailable('the database cannot be reached now; try again', cause);
+}
+
+function unavailable(message: string, cause: unknown): DstcError {
   return new DstcError('DATABASE_UNAVAILABLE', message, { retryDelayMs: 1_000, cause });
 }
 
@@ -66,14 +70,18 @@ function rootOf(error: unknown): unknown {
 
 /** Whether two transactions wanted each other's rows, and doing it again is the cure. */
 export function isConflict(error: unknown): boolean {
-  const root = error instanceof DstcError ? error.cause : error;
-  const code = codeOf(root);
+  const code = codeOf(error instanceof DstcError ? error.cause : error);
   return code === '40P01' || code === '40001';
+}
+
+/** That, or a lock that was not had in time. */
+function isCollision(error: unknown): boolean {
+  return isConflict(error) || codeOf(error) === '55P03';
 }
 
 function isUnavailable(error: unknown): boolean {
   const code = codeOf(error);
-  if (code !== undefined) return connectionCodes.has(code) || unavailable.test(code);
+  if (code !== undefined) return connectionCodes.has(code) || unavailableCodes.test(code);
   return isSilence(error);
 }
 
