@@ -1,4 +1,4 @@
-/** Every bound of the coordinator, with its unit last. Those that operators change are in `config.ts`, with these as defaults. */
+/** Bounds of the coordinator that more than one place knows, or people ask for, with their unit last. Those that operators change are in `config.ts`, with these as defaults. */
 export const limits = {
   payloadBytesMaxDefault: 2 * 1024 * 1024,
   /** One gRPC message or HTTP body: a batch, or a payload with its envelope. */
@@ -44,7 +44,6 @@ export const limits = {
   eventPageSizeDefault: 100,
   typePageSizeDefault: 100,
   sessionPageSizeDefault: 100,
-  submitBatchMax: 1_000,
   /** Tasks that one task depends on; the contract says so, too. */
   dependenciesMax: 1_000,
   /** The same for all tasks of one call together. */
@@ -101,7 +100,6 @@ export const limits = {
   databaseReadQueueMax: 5_000,
 
   pollIntervalMs: 1_000,
-  sweepIntervalMs: 1_000,
   sweepBatchMax: 500,
   /** Streams of events that one node serves. */
   subscribersMax: 1_000,
@@ -156,7 +154,6 @@ export const limits = {
   webhookLogMsMax: 14 * 24 * 3_600_000,
   webhookReferenceMsMax: 180 * 24 * 3_600_000,
   webhookSweepIntervalMs: 15_000,
-  /** Of one that people ask for, and of one call that replays. */
   webhookEventsMax: 500,
   /** Deliveries that one statement makes, ends or deletes. */
   webhookBatchMax: 1_000,

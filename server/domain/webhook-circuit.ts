@@ -5,7 +5,7 @@ export interface WebhookHealth {
   /** How often its circuit has opened since then. */
   readonly openings: number;
   readonly isOpen: boolean;
-  /** Since when it fails. */
+  /** For how long it has failed. */
   readonly failingMs: number;
 }
 

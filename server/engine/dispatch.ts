@@ -279,7 +279,7 @@ interface ChosenTask extends NewLease {
 
 /** A deadline that passes may be found by another node, which cannot tell this one. */
 function checkEveryMs({ runMs, heartbeatMs }: LeasedTask): number {
-  const firstMs = Math.min(runMs, heartbeatMs ?? Number.POSITIVE_INFINITY) + limits.sweepIntervalMs;
+  const firstMs = Math.min(runMs, heartbeatMs ?? Number.POSITIVE_INFINITY) + limits.pollIntervalMs;
   return Math.min(firstMs, limits.leaseCheckMsMax);
 }
 

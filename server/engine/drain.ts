@@ -13,7 +13,7 @@ export interface DrainRequest {
 }
 
 /**
- * Has a worker stop: from the commit on, no node gives it a lease any more. The node that serves it tells it at once when
+ * Has a worker stop: no claim that begins after the commit gives it a lease, on any node. The node that serves it tells it at once when
  * it is this one, else with its next look at the database. Answers false when there is no such live session.
  */
 export type Drain = (request: DrainRequest) => Promise<boolean>;

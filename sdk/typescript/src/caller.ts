@@ -20,7 +20,6 @@ export interface Caller {
     request: MessageShape<I>,
     options?: CallOptions & { readonly retriable?: boolean },
   ): Promise<MessageShape<O>>;
-  /** Begins from the start when the token expires meanwhile. */
   /** Asks for the request anew when the token expires on the way, as answers may have come meanwhile. */
   serverStream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,

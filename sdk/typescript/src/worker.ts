@@ -64,11 +64,6 @@ export interface StopOptions {
   readonly graceMs?: number | undefined;
 }
 
-interface Active {
-  readonly session: Session;
-  readonly jobs: Jobs;
-}
-
 const slotsMax = 10_000;
 
 interface Active {

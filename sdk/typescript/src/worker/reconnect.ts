@@ -11,8 +11,6 @@ export interface Reconnect {
   readonly sessionLost: boolean;
   /** An operator has drained the worker and its time is over. */
   readonly drained: Stop | undefined;
-  /** The token it was opened with is of no use. */
-  readonly tokenRefused: boolean;
 }
 
 export interface Failure {
@@ -29,7 +27,6 @@ export function afterFailure({ error, failures }: Failure, random: () => number 
     waitMs: fullJitterMs({ failures, ...fast }, random),
     sessionLost: false,
     drained: undefined,
-    tokenRefused: false,
   };
   // What a person must put right is tried again without haste, and spread out.
   const slowly = { ...quickly, waitMs: slowMs + random() * slowMs };
@@ -41,7 +38,8 @@ export function afterFailure({ error, failures }: Failure, random: () => number 
   }
   switch (error.code) {
     case 'UNAUTHENTICATED':
-      return { ...(failures === 0 ? quickly : slowly), tokenRefused: true };
+      // The next one has a fresh token.
+      return failures === 0 ? quickly : slowly;
     case 'PERMISSION_DENIED':
     case 'INVALID_ARGUMENT':
     case 'FAILED_PRECONDITION':
