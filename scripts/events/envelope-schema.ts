@@ -1,3 +1,4 @@
+import { traceParentPattern } from '../../server/domain/trace-parent.ts';
 import { type Json, schemaRef } from './data-schema.ts';
 import type { EventType } from './event-types.ts';
 
@@ -45,7 +46,7 @@ const attributes: Readonly<Record<string, Attribute>> = {
   actor: { description: 'The principal that caused it, or `system:<part>`.', schema: text },
   traceparent: {
     description: 'Of the submission of the task (W3C Trace Context); missing without one.',
-    schema: { type: 'string', pattern: '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}' },
+    schema: { type: 'string', pattern: traceParentPattern.source },
     isOptional: true,
   },
 };

@@ -1,4 +1,5 @@
 import { parseDocument } from 'yaml';
+import { namespacePattern } from '../domain/namespace.ts';
 import type { Permission } from './permission.ts';
 import { type ClaimValue, checkShape, type PolicyDocument } from './policy-schema.ts';
 import { isTypePattern, type TypePattern } from './type-pattern.ts';
@@ -12,8 +13,6 @@ export interface Binding {
   readonly patterns: readonly TypePattern[];
   readonly untilMs: number;
 }
-
-const namespaceRule = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** The bindings of a policy file in YAML or JSON. Throws one error that lists every mistake with its path. */
 export function parsePolicy(text: string, name: string): readonly Binding[] {
@@ -36,7 +35,7 @@ function contentMistakes(document: PolicyDocument): readonly string[] {
     const path = `bindings[${index}]`;
     if (!Object.hasOwn(document.roles, binding.role)) mistakes.push(`${path}.role: there is no role ${binding.role}`);
     binding.namespaces.forEach((namespace, at) => {
-      if (namespace !== '*' && !namespaceRule.test(namespace)) {
+      if (namespace !== '*' && !namespacePattern.test(namespace)) {
         mistakes.push(`${path}.namespaces[${at}]: ${JSON.stringify(namespace)} is neither a namespace nor *`);
       }
     });

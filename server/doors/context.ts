@@ -1,19 +1,14 @@
 import { createContextKey, type HandlerContext } from '@connectrpc/connect';
 import type { Caller } from '../auth/caller.ts';
+import { validTraceParent } from '../domain/trace-parent.ts';
 
 export const callerKey = createContextKey<Caller | undefined>(undefined, { description: 'caller' });
 
 export const traceParentKey = createContextKey<string | undefined>(undefined, { description: 'traceparent' });
 
-const traceParentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
-
 /** The caller's `traceparent` (W3C Trace Context), which both doors set; one that is malformed counts as none. */
 export function traceParentOf(context: HandlerContext): string | undefined {
   return validTraceParent(context.values.get(traceParentKey));
-}
-
-export function validTraceParent(text: string | undefined): string | undefined {
-  return text !== undefined && traceParentPattern.test(text) ? text : undefined;
 }
 
 /** Ends a stream of the caller with an error, although its handler is held up by a reader that does not read. */

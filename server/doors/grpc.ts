@@ -1,6 +1,7 @@
 import { Server as TlsServer } from 'node:tls';
 import type { ServiceImplSpec } from '@connectrpc/connect';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { afterMs } from './after-ms.ts';
 import { type Door, type DoorDeps, formatAddress, listenError, parseAddress } from './door.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { definitionOf, handlersOf } from './grpc-adapter.ts';
@@ -94,11 +95,5 @@ function credentialsOf(tls: Tls | undefined): ServerCredentials {
 function shutdown(server: Server): Promise<void> {
   return new Promise((resolve, reject) => {
     server.tryShutdown((error) => (error === undefined ? resolve() : reject(error)));
-  });
-}
-
-function afterMs(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
   });
 }

@@ -4,8 +4,9 @@ import { PublishEventResponseSchema, PublishEventsResponseSchema } from '@dstc/c
 import { type Caller, permissionMissing } from '../auth/caller.ts';
 import { DstcError, fieldInvalid } from '../domain/errors.ts';
 import { limits as domainLimits } from '../domain/limits.ts';
+import { defaultNamespace, namespacePattern } from '../domain/namespace.ts';
+import { validTraceParent } from '../domain/trace-parent.ts';
 import { authenticate } from './bearer.ts';
-import { validTraceParent } from './context.ts';
 import { cloudEventOfHeaders } from './convert/cloud-event-headers.ts';
 import { cloudEventOfJson, readJson } from './convert/cloud-event-json.ts';
 import { unaryDeadlineMs, untilAborted } from './deadline.ts';
@@ -24,7 +25,6 @@ export type HttpEventsHandler = (request: IncomingMessage, response: ServerRespo
 type Mode = 'structured' | 'batched' | 'binary';
 
 const place = /^\/v1\/events(?:\/([^/]*))?$/;
-const namespacePattern = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const methods = 'OPTIONS, POST';
 const rpc = 'dstc.v1.EventService/PublishEvents';
 
@@ -43,7 +43,7 @@ export function createHttpEvents(deps: HttpRpcDeps, intake: EventIntake): HttpEv
       sendError(response, new DstcError('UNIMPLEMENTED', 'events are sent with POST'), 405);
       return true;
     }
-    void serve(deps, intake, match[1] || 'default', request, response);
+    void serve(deps, intake, match[1] || defaultNamespace, request, response);
     return true;
   };
 }

@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import type { ServiceImplSpec } from '@connectrpc/connect';
 import type { Registry } from 'prom-client';
 import { DstcError } from '../domain/errors.ts';
+import { afterMs } from './after-ms.ts';
 import { type Door, type DoorDeps, isAddressInfo, listenError, parseAddress } from './door.ts';
 import type { DoorLimits } from './door-limits.ts';
 import { allowOrigins } from './http-cors.ts';
@@ -151,11 +152,5 @@ function closed(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) resolve();
     else server.close(() => resolve());
-  });
-}
-
-function afterMs(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
   });
 }

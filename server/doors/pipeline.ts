@@ -2,6 +2,7 @@ import { create, type DescMessage, type Message } from '@bufbuild/protobuf';
 import type { HandlerContext, MethodImplSpec, ServiceImplSpec } from '@connectrpc/connect';
 import { permissionMissing } from '../auth/caller.ts';
 import type { Permission } from '../auth/permission.ts';
+import { defaultNamespace } from '../domain/namespace.ts';
 import { callerOf } from './context.ts';
 import { untilAborted } from './deadline.ts';
 import { type ErrorDeps, toConnectError } from './errors.ts';
@@ -103,5 +104,5 @@ function admit(context: HandlerContext, permissions: readonly [Permission, ...Pe
 function namespaceOf(request: Message): string | undefined {
   if (!('namespace' in request) || typeof request.namespace !== 'string') return undefined;
   if (request.namespace !== '') return request.namespace;
-  return 'requests' in request ? undefined : 'default';
+  return 'requests' in request ? undefined : defaultNamespace;
 }

@@ -6,6 +6,7 @@ import { DstcError } from '../domain/errors.ts';
 import type { EventRule, RuleProduct } from '../domain/event-rule.ts';
 import { type EventView, viewEvent } from '../domain/event-view.ts';
 import { jsonContentType, jsonPayload, type Payload } from '../domain/payload.ts';
+import { validTraceParent } from '../domain/trace-parent.ts';
 import type { EventRules } from './event-rules.ts';
 import type { Submission, Submit } from './submit.ts';
 
@@ -135,11 +136,8 @@ function identityOf(view: EventView): Uint8Array {
 
 /** The extension for distributed tracing; one that is malformed counts as none. */
 function traceParentOf({ extensions }: CloudEvent): string | undefined {
-  const text = Object.hasOwn(extensions, 'traceparent') ? extensions.traceparent : undefined;
-  return text !== undefined && traceParentPattern.test(text) ? text : undefined;
+  return validTraceParent(Object.hasOwn(extensions, 'traceparent') ? extensions.traceparent : undefined);
 }
-
-const traceParentPattern = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('base64url');

@@ -215,6 +215,20 @@ export interface CancelNotice {
   readonly graceMs: number;
 }
 
+/** In JSON, of rows of `task` that a cancel waits for. */
+export function cancelNotice(sql: Sql) {
+  return sql`jsonb_build_object('taskId', id, 'attempt', attempt, 'leaseId', lease_id, 'sessionId', session_id,
+    'reason', cancel_reason, 'graceMs', GREATEST(0, extract(epoch FROM cancel_deadline - now()) * 1000))`;
+}
+
+/** What sessions hold that is to be cancelled, by index `task_cancelling`. */
+export async function selectCancelNotices(sql: Sql, sessionIds: readonly string[]): Promise<CancelNotice[]> {
+  const rows = await sql<{ notice: CancelNotice }[]>`
+    SELECT ${cancelNotice(sql)} AS notice FROM task
+    WHERE session_id = ANY(${sessionIds}::uuid[]) AND state = 'RUNNING' AND cancel_deadline IS NOT NULL`;
+  return rows.map(({ notice }) => notice);
+}
+
 export type SessionRow = typeof workerSession.$inferSelect & { readonly leases: number };
 
 /** A page of the live sessions of a namespace, by id. */

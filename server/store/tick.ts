@@ -1,6 +1,6 @@
 import { allowedWants, type Want } from './allowance.ts';
 import type { Sql } from './database.ts';
-import { type CancelNotice, type DrainNotice, drainNotice } from './sessions.ts';
+import { type CancelNotice, cancelNotice, type DrainNotice, drainNotice } from './sessions.ts';
 import { outgrownTables } from './statistics.ts';
 
 /** What a node has to look after now. */
@@ -83,10 +83,7 @@ export async function selectTick(sql: Sql, wants: readonly Want[], sessionIds: r
         )
       ) AS due,
       (
-        SELECT jsonb_agg(jsonb_build_object('taskId', id, 'attempt', attempt, 'leaseId', lease_id, 'sessionId',
-          session_id, 'reason', cancel_reason, 'graceMs',
-          GREATEST(0, extract(epoch FROM cancel_deadline - now()) * 1000)))
-        FROM task
+        SELECT jsonb_agg(${cancelNotice(sql)}) FROM task
         WHERE session_id = ANY(${sessionIds}::uuid[]) AND state = 'RUNNING' AND cancel_deadline IS NOT NULL
       ) AS cancels,
       (

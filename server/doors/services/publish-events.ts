@@ -23,6 +23,7 @@ import { namespaceOf } from '../convert/namespace.ts';
 import { callErrorOf, toDstcError } from '../errors.ts';
 import { validateMessage } from '../validate.ts';
 import { type ReportByEvent, reportTypes } from '../worker/report-event.ts';
+import { throwIfNoneWasTried } from './closed-door.ts';
 
 export interface PublishEventsDeps {
   readonly fireEvent: FireEvent;
@@ -157,14 +158,6 @@ function throwIfInVain(outcomes: readonly RuleOutcome[]): void {
 
 function mayPass({ code, reason }: DstcError): boolean {
   return code === 'UNAVAILABLE' || (code === 'RESOURCE_EXHAUSTED' && reason !== 'PAYLOAD_TOO_LARGE');
-}
-
-/** A batch that met a closed door fails as a whole, so that senders wait and try again as they do with any call. */
-function throwIfNoneWasTried(outcomes: readonly (PublishedEvent | DstcError)[]): void {
-  const closed = outcomes.filter(
-    (outcome) => outcome instanceof DstcError && (outcome.code === 'UNAVAILABLE' || outcome.reason === 'OVERLOADED'),
-  );
-  if (closed.length > 0 && closed.length === outcomes.length) throw closed[0];
 }
 
 function toRuleOutcome({ rule, taskType, result }: RuleOutcome): EventRuleOutcome {

@@ -17,6 +17,7 @@ import { submissionOf } from '../convert/submission.ts';
 import { toSubmittedTask, toTask } from '../convert/task.ts';
 import { callErrorOf, toDstcError } from '../errors.ts';
 import { validateMessage } from '../validate.ts';
+import { throwIfNoneWasTried } from './closed-door.ts';
 import { taskSummary } from './find-task.ts';
 
 export interface SubmitTasksDeps {
@@ -120,14 +121,6 @@ async function answerOf(deps: SubmitTasksDeps, request: SubmitTaskRequest, submi
   if (!alreadyExisted && submitted.state !== 'CANCELLED') return { task: toSubmittedTask(submitted), alreadyExisted };
   const id = alreadyExisted ? submitted.id : submitted.inserted.id;
   return { task: toTask(await taskSummary(deps, { namespace: request.namespace, id })), alreadyExisted };
-}
-
-/** A batch that met a closed door fails as a whole, so that callers wait and try again as they do with any call. */
-function throwIfNoneWasTried(outcomes: readonly (TaskAnswer | DstcError)[]): void {
-  const closed = outcomes.filter(
-    (outcome) => outcome instanceof DstcError && (outcome.code === 'UNAVAILABLE' || outcome.reason === 'OVERLOADED'),
-  );
-  if (closed.length === outcomes.length) throw closed[0];
 }
 
 function resultOf({ task, alreadyExisted }: TaskAnswer): SubmitTaskResult {

@@ -5,8 +5,7 @@ import { parseSessionId } from '../../domain/ids.ts';
 import { limits } from '../../domain/limits.ts';
 import type { SessionSecret } from '../../engine/sessions.ts';
 import type { Database } from '../../store/database.ts';
-import { selectSession, selectSessions } from '../../store/sessions.ts';
-import { selectTick } from '../../store/tick.ts';
+import { selectCancelNotices, selectSession, selectSessions } from '../../store/sessions.ts';
 import { callerOf } from '../context.ts';
 import { fenceOf, toAssignment, toCancel, toReconciled, toStop } from '../convert/lease.ts';
 import { namespaceOf } from '../convert/namespace.ts';
@@ -82,7 +81,7 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
     async extendLeases(request, context) {
       const { source, drain } = await proven(request, context);
       const verdicts = await sessions.verdicts(source, request.held.map(fenceOf));
-      const { cancels } = await deps.database.run((sql) => selectTick(sql, [], [source.sessionId]));
+      const cancels = await deps.database.run((sql) => selectCancelNotices(sql, [source.sessionId]));
       return {
         leaseDuration,
         reconciled: verdicts.map(toReconciled),
