@@ -90,7 +90,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   const reportByEvent = createReportByEvent({ sessions: engine.sessions, reports });
   const intake = createEventIntake({ fireEvent: engine.fireEvent, reportByEvent, payloadBytesMax, log });
   const services = mountServices({ log }, [
-    service(TaskService, taskService({ ...engine, database, log })),
+    service(TaskService, taskService({ ...engine, database, log, draining: draining.signal })),
     service(TaskTypeService, taskTypeService({ ...engine, database })),
     service(NamespaceService, namespaceService({ ...engine, database })),
     service(EventRuleService, eventRuleService({ ...engine, database, payloadBytesMax })),
@@ -115,7 +115,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   ]);
 
   async function ready(): Promise<void> {
-    if (draining.signal.aborted) throw new DstcError('NODE_DRAINING', 'this node shuts down', { retryDelayMs: 1_000 });
+    draining.signal.throwIfAborted();
     await database.run((sql) => sql`SELECT 1`);
   }
 
@@ -134,7 +134,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
       grpcAddress: grpc.address,
       httpAddress: http.address,
       async drain() {
-        draining.abort();
+        draining.abort(nodeDraining());
         await Promise.all(doors.map((door) => door.drain()));
         await close();
       },
@@ -146,7 +146,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   }
 
   async function close(): Promise<void> {
-    draining.abort();
+    draining.abort(nodeDraining());
     await Promise.all(doors.map((door) => door.stop()));
     tail.stop();
     hints.stop();
@@ -158,6 +158,10 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
     tls?.close();
     await database.close();
   }
+}
+
+function nodeDraining(): DstcError {
+  return new DstcError('NODE_DRAINING', 'this node shuts down; go on elsewhere', { retryDelayMs: 250 });
 }
 
 async function tlsOf(config: Config, log: Logger): Promise<Tls | undefined> {

@@ -34,6 +34,8 @@ export interface HttpDoorOptions {
   readonly corsOrigins?: readonly string[];
 }
 
+/** For the answers to calls that a node gives up when it ends. */
+const farewellMs = 100;
 const headersTimeoutMs = 10_000;
 const keepAliveTimeoutMs = 65_000;
 const connectionsCheckingIntervalMs = 2_000;
@@ -78,6 +80,8 @@ export async function startHttpDoor(
     async stop() {
       stopping.abort(new DstcError('NODE_DRAINING', 'the node is shutting down', { retryDelayMs: 1_000 }));
       const ended = closed(server);
+      // What is under way is answered with that, as far as its reader takes it.
+      await Promise.race([ended, afterMs(farewellMs)]);
       server.closeAllConnections();
       await ended;
     },

@@ -6,6 +6,8 @@ import type { TaskRow } from '../../store/select-tasks.ts';
 export interface AwaitOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Aborts when the node shuts down, which ends the time. */
+  readonly draining: AbortSignal;
   readonly read: () => Promise<TaskRow>;
 }
 
@@ -17,9 +19,13 @@ export async function awaitTask(watch: Watch, first: TaskRow, options: AwaitOpti
     if (isEnded) ended.resolve();
   });
   const timer = new AbortController();
+  const drained = Promise.withResolvers<true>();
+  const onDrain = () => drained.resolve(true);
+  options.draining.addEventListener('abort', onDrain);
+  if (options.draining.aborted) onDrain();
   try {
     const signal = AbortSignal.any([options.signal, timer.signal]);
-    const isOver = delay(options.timeoutMs, true, { signal, ref: false });
+    const isOver = Promise.race([delay(options.timeoutMs, true, { signal, ref: false }), drained.promise]);
     isOver.catch(() => undefined);
     for (;;) {
       // It may have ended between the first look and the beginning of the watch, and what is said of other nodes' tasks
@@ -33,5 +39,6 @@ export async function awaitTask(watch: Watch, first: TaskRow, options: AwaitOpti
   } finally {
     following.stop();
     timer.abort();
+    options.draining.removeEventListener('abort', onDrain);
   }
 }

@@ -27,6 +27,8 @@ export interface TaskServiceDeps extends SubmitTasksDeps {
   readonly control: Control;
   readonly controlMany: ControlMany;
   readonly watch: Watch;
+  /** Aborts with an error when the node shuts down. */
+  readonly draining: AbortSignal;
 }
 
 export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskService> {
@@ -57,6 +59,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
       const row = await awaitTask(deps.watch, first, {
         timeoutMs,
         signal: context.signal,
+        draining: deps.draining,
         read: () => readableTask(deps, request, context),
       });
       return { task: visible(row, context), finished: isFinal(row.state) };
@@ -67,7 +70,7 @@ export function taskService(deps: TaskServiceDeps): ServiceImpl<typeof TaskServi
         namespace: namespaceOf(request),
         ids: request.ids.map(parseTaskId),
         caller: callerOf(context),
-        signal: context.signal,
+        signal: AbortSignal.any([context.signal, deps.draining]),
       })) {
         yield { task: toTask(row) };
       }

@@ -64,7 +64,10 @@ export function workerService(deps: WorkerServiceDeps): ServiceImpl<typeof Worke
         // Who waits longer than its token lives gets nothing after that.
         caller.principal.expiresAt.getTime() - Date.now(),
       );
-      const { tasks, drain } = await leaseOnce(deps, claim.sessionId, info, { waitMs, signal: context.signal });
+      const { tasks, drain } = await leaseOnce(deps, claim.sessionId, info, {
+        waitMs,
+        signal: AbortSignal.any([context.signal, deps.draining]),
+      });
       return {
         session,
         assignments: tasks.map((task) => toAssignment(task, caller.wantsJson)),

@@ -39,6 +39,7 @@ export async function leaseOnce(
   });
   const timer = setTimeout(stop, Math.max(options.waitMs, claimMsMax));
   options.signal.addEventListener('abort', stop);
+  if (options.signal.aborted) stop();
   engine.dispatch.join(session);
   if (options.waitMs <= 0) engine.dispatch.idle().then(stop);
   try {
