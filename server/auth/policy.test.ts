@@ -1,6 +1,8 @@
-import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createCallers } from './caller.ts';
 import { createPolicy, type Policy } from './policy.ts';
@@ -24,13 +26,13 @@ let directory: string;
 let file: string;
 let policy: Policy;
 let errors: object[];
+const log = { info: () => undefined, warn: () => undefined, error: (fields: object) => void errors.push(fields) };
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'dstc-policy-'));
   file = join(directory, 'policy.yaml');
   errors = [];
   await writeFile(file, text);
-  const log = { info: () => undefined, warn: () => undefined, error: (fields: object) => void errors.push(fields) };
   policy = await createPolicy({ log }, file);
 });
 afterEach(async () => {
@@ -99,6 +101,25 @@ describe('a policy', () => {
     expect(performance.now() - started).toBeLessThan(2_000);
     expect(policy.decide(shop, 'submit', 'default', 'email.send')).toBe(false);
     expect(policy.decide(shop, 'read', 'default', 'email.send')).toBe(true);
+  });
+
+  it('acts on a file that was swapped while it was read for the first time', async () => {
+    // A pipe is read for as long as its writer likes.
+    const pipe = join(directory, 'pipe.yaml');
+    await promisify(execFile)('mkfifo', [pipe]);
+    const starting = createPolicy({ log }, pipe);
+    const writer = await open(pipe, 'w');
+    await writeFile(join(directory, 'next'), text.replace('[submit, read]', '[read]'));
+    await rename(join(directory, 'next'), pipe);
+    await writer.writeFile(text);
+    await writer.close();
+    const started = await starting;
+    try {
+      const maySubmit = () => started.decide(shop, 'submit', 'default', 'email.send');
+      await expect.poll(maySubmit, { timeout: 3_000 }).toBe(false);
+    } finally {
+      started.close();
+    }
   });
 
   it.each([

@@ -26,9 +26,10 @@ const pollIntervalMs = 1_000;
 
 /** The policy of a file that is read again within a second of a change; while the file is broken the last good one holds. */
 export async function createPolicy(deps: { readonly log: AuthLog }, file: string): Promise<Policy> {
+  // Before the text, so that a file that is swapped in between is read again.
+  let stamp = await stampOf(file);
   let text = await readFile(file, 'utf8');
   let evaluation = createEvaluation(parsePolicy(text, file));
-  let stamp = await stampOf(file);
   let polledAtMs = Date.now();
   const listeners = new Set<() => void>();
 
