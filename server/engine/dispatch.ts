@@ -80,8 +80,18 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
 
   /** Something is due, which others may have to take. */
   function touchDue(queue: string): void {
-    if (hasRoom(queue)) touch(queue);
-    else deps.wake.workLeft.give({ ...partsOf(queue), inMs: 0 });
+    if (hasRoom(queue)) {
+      touch(queue);
+    } else {
+      forget(queue);
+      deps.wake.workLeft.give({ ...partsOf(queue), inMs: 0 });
+    }
+  }
+
+  /** Nobody here would take of it, so that it is not tried again. */
+  function forget(queue: string): void {
+    contended.delete(queue);
+    tellIdle();
   }
 
   function hasRoom(queue: string): boolean {
@@ -118,7 +128,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         dirty = new Set();
         const found = await claim(wantsOf(queues));
         for (const queue of queues) {
-          if (found.has(queue)) contended.set(queue, (contended.get(queue) ?? 0) + 1);
+          if (found.has(queue) && hasRoom(queue)) contended.set(queue, (contended.get(queue) ?? 0) + 1);
           else contended.delete(queue);
         }
       }
@@ -129,7 +139,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       contended.clear();
     } finally {
       claiming = false;
-      if (isSettled()) for (const resolve of whenIdle.splice(0)) resolve();
+      tellIdle();
     }
   }
 
@@ -144,9 +154,13 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     return wants;
   }
 
-  /** Whether there is no type left that will be tried again in a moment. */
-  function isSettled(): boolean {
-    return [...contended.values()].every((tries) => tries >= contendedTriesMax);
+  /** Whether no claim is under way, and no type is left that will be tried again in a moment. */
+  function isIdle(): boolean {
+    return !claiming && [...contended.values()].every((tries) => tries >= contendedTriesMax);
+  }
+
+  function tellIdle(): void {
+    if (isIdle()) for (const resolve of whenIdle.splice(0)) resolve();
   }
 
   /** Answers with the types that another node was claiming of. */
@@ -249,7 +263,9 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         const queue = queueOf({ namespace: session.namespace, type });
         const members = byQueue.get(queue);
         members?.delete(session);
-        if (members?.size === 0) byQueue.delete(queue);
+        if (members?.size !== 0) continue;
+        byQueue.delete(queue);
+        forget(queue);
       }
     },
     sessionsOf: (sessionId) => [...sessions].filter((session) => session.sessionId === sessionId),
@@ -258,7 +274,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       for (const type of types) touch(queueOf({ namespace: session.namespace, type }));
     },
     idle() {
-      if (!claiming && isSettled()) return Promise.resolve();
+      if (isIdle()) return Promise.resolve();
       const { promise, resolve } = Promise.withResolvers<void>();
       whenIdle.push(resolve);
       return promise;
