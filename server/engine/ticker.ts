@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { DstcError } from '../domain/errors.ts';
 import { limits } from '../domain/limits.ts';
 import type { Database } from '../store/database.ts';
+import { isConflict } from '../store/database-error.ts';
 import { removeTasklessTypes } from '../store/delete-task-type.ts';
 import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
 import { deleteFullKeyBuckets } from '../store/limited-types.ts';
@@ -75,7 +76,7 @@ interface Outage {
 
 /**
  * While Postgres is away no session can be renewed. When it is back, every node first gets the time to renew its own:
- * nobody loses a lease because the database was gone.
+ * nobody loses a lease because the database was gone. What fails for another reason keeps nobody from renewing.
  */
 function createOutage(leaseMs: number): Outage {
   let overAtMs = Number.NEGATIVE_INFINITY;
@@ -84,12 +85,16 @@ function createOutage(leaseMs: number): Outage {
       try {
         await turn();
       } catch (error) {
-        overAtMs = performance.now() + leaseMs / 3 + 2 * limits.pollIntervalMs;
+        if (isAway(error)) overAtMs = performance.now() + leaseMs / 3 + 2 * limits.pollIntervalMs;
         throw error;
       }
     },
     isOver: () => performance.now() >= overAtMs,
   };
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof DstcError && error.reason === 'DATABASE_UNAVAILABLE' && !isConflict(error);
 }
 
 async function tick(deps: TickerDeps, outage: Outage): Promise<void> {
@@ -167,8 +172,8 @@ function startLoop(log: Logger, name: string, pauseMs: number, turn: () => Promi
       if (isHurried) nextMs = 0;
     } catch (error) {
       nextMs = Math.min(pauseMs, failurePauseMs);
-      const isAway = error instanceof DstcError;
-      log[isAway ? 'warn' : 'error']({ err: error, loop: name }, 'a turn failed; the next one follows');
+      const isExpected = error instanceof DstcError;
+      log[isExpected ? 'warn' : 'error']({ err: error, loop: name }, 'a turn failed; the next one follows');
     }
     if (isStopping) stopped.resolve();
     else timer = setTimeout(() => void run(), nextMs);
