@@ -22,9 +22,10 @@ async function main(command: string | undefined): Promise<void> {
 }
 
 async function bringUpToDate({ databaseUrl }: Config, tell: (text: string) => void): Promise<void> {
-  const { rebasedEvents } = await migrate(databaseUrl);
+  const { rebasedEvents, partitionsLeft } = await migrate(databaseUrl);
   if (rebasedEvents > 0)
     tell(`this database was restored from another server: ${rebasedEvents} events were put in order`);
+  for (const { name, why } of partitionsLeft) tell(`${name} is left for a node that runs to make: ${why}`);
 }
 
 /** A node and its Postgres are often started together, and a failover takes less. */

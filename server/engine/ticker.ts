@@ -4,10 +4,9 @@ import { limits } from '../domain/limits.ts';
 import type { Database } from '../store/database.ts';
 import { isConflict } from '../store/database-error.ts';
 import { removeTasklessTypes } from '../store/delete-task-type.ts';
-import { dropOldEventPartitions, ensureEventPartitions } from '../store/event-partitions.ts';
 import { deleteFullKeyBuckets } from '../store/limited-types.ts';
 import { deleteExpiredReservations } from '../store/queue-reservations.ts';
-import { deleteOldSystemEvents, deleteOutlivedTasks } from '../store/retention.ts';
+import { deleteOutlivedTasks } from '../store/retention.ts';
 import { analyzeOutgrownTables } from '../store/statistics.ts';
 import { selectTick } from '../store/tick.ts';
 import type { Circuits } from './circuits.ts';
@@ -17,6 +16,7 @@ import type { Sessions } from './sessions.ts';
 import type { SnapshotWatch } from './snapshot-watch.ts';
 import { sweepDrainedSessions, sweepExpiredSessions, sweepOverdueTasks } from './sweep.ts';
 import type { Tally } from './tally.ts';
+import { turnHistory } from './turn-history.ts';
 import type { Wake } from './wake.ts';
 
 export interface TickerDeps {
@@ -49,16 +49,17 @@ export interface Ticker {
 
 export function startTicker(deps: TickerDeps): Ticker {
   const outage = createOutage(deps.leaseMs);
-  const looking = startLoop(deps.log, 'tick', limits.pollIntervalMs, () => outage.watch(() => tick(deps, outage)));
+  const { log } = deps;
+  const looking = startLoop(log, 'tick', urgently(limits.pollIntervalMs), () => outage.watch(() => tick(deps, outage)));
   const loops = [
     looking,
-    startLoop(deps.log, 'renewal', deps.leaseMs / 3, () => deps.sessions.renew()),
-    startLoop(deps.log, 'delivery', 250, () => deps.sessions.takeBackUndelivered()),
-    startLoop(deps.log, 'leases', 1_000, () => deps.sessions.check()),
-    startLoop(deps.log, 'retention', 10_000, () => deleteOutlived(deps)),
-    startLoop(deps.log, 'snapshots', limits.snapshotLookIntervalMs, () => deps.snapshots.look()),
-    startLoop(deps.log, 'policy', 1_000, () => deps.policyRecord.turn()),
-    startLoop(deps.log, 'history', 3_600_000, () => turnHistory(deps)),
+    startLoop(log, 'renewal', urgently(deps.leaseMs / 3), () => deps.sessions.renew()),
+    startLoop(log, 'delivery', urgently(250), () => deps.sessions.takeBackUndelivered()),
+    startLoop(log, 'leases', urgently(1_000), () => deps.sessions.check()),
+    startLoop(log, 'retention', calmly(10_000), () => deleteOutlived(deps)),
+    startLoop(log, 'snapshots', calmly(limits.snapshotLookIntervalMs), () => deps.snapshots.look()),
+    startLoop(log, 'policy', calmly(1_000), () => deps.policyRecord.turn()),
+    startLoop(log, 'history', calmly(3_600_000), () => turnHistory(deps)),
   ];
   return {
     look: looking.hurry,
@@ -139,16 +140,21 @@ async function deleteOutlived({ database, log }: TickerDeps): Promise<void> {
   for (const type of await database.run(removeTasklessTypes)) log.info(type, 'the last task of a deleted type is gone');
 }
 
-async function turnHistory({ database, log, historyDays }: TickerDeps): Promise<void> {
-  await database.run((sql) => ensureEventPartitions(sql));
-  const dropped = await database.run((sql) => dropOldEventPartitions(sql, historyDays));
-  if (dropped.length > 0) log.info({ partitions: dropped }, 'dropped old history');
-  const old = { days: historyDays, eventsMax: limits.sweepBatchMax };
-  while ((await database.run((sql) => deleteOldSystemEvents(sql, old))) === limits.sweepBatchMax);
+/** How long a loop pauses after a turn, and after one that has failed. */
+interface Pauses {
+  readonly pauseMs: number;
+  readonly failurePauseMs: number;
 }
 
-/** After a turn that failed: what is due meanwhile, a renewal above all, cannot wait for its usual time. */
-const failurePauseMs = 250;
+/** Of what workers wait for: what is due meanwhile, a renewal above all, cannot wait for its usual time. */
+function urgently(pauseMs: number): Pauses {
+  return { pauseMs, failurePauseMs: Math.min(pauseMs, 250) };
+}
+
+/** Of what has time until its next turn. */
+function calmly(pauseMs: number): Pauses {
+  return { pauseMs, failurePauseMs: pauseMs };
+}
 
 interface Loop {
   /** Has a turn begin now, or as soon as the one under way has ended. */
@@ -157,7 +163,7 @@ interface Loop {
 }
 
 /** Runs one thing again and again, a pause after each end; an error is logged and the next turn comes all the same. */
-function startLoop(log: Logger, name: string, pauseMs: number, turn: () => Promise<void>): Loop {
+function startLoop(log: Logger, name: string, { pauseMs, failurePauseMs }: Pauses, turn: () => Promise<void>): Loop {
   const stopped = Promise.withResolvers<void>();
   let isStopping = false;
   let isHurried = false;
@@ -171,7 +177,7 @@ function startLoop(log: Logger, name: string, pauseMs: number, turn: () => Promi
       await turn();
       if (isHurried) nextMs = 0;
     } catch (error) {
-      nextMs = Math.min(pauseMs, failurePauseMs);
+      nextMs = failurePauseMs;
       const isExpected = error instanceof DstcError;
       log[isExpected ? 'warn' : 'error']({ err: error, loop: name }, 'a turn failed; the next one follows');
     }

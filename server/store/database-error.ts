@@ -76,7 +76,17 @@ export function isConflict(error: unknown): boolean {
 
 /** That, or a lock that was not had in time. */
 function isCollision(error: unknown): boolean {
-  return isConflict(error) || codeOf(error) === '55P03';
+  return isConflict(error) || isLockTimeout(error);
+}
+
+/** Whether somebody else held a lock for longer than `lock_timeout`. */
+export function isLockTimeout(error: unknown): boolean {
+  return codeOf(rootOf(error)) === '55P03';
+}
+
+/** Whether rows do not fit a constraint, that of a partition included. */
+export function violatesCheck(error: unknown): boolean {
+  return codeOf(rootOf(error)) === '23514';
 }
 
 function isUnavailable(error: unknown): boolean {

@@ -3,7 +3,7 @@ import type postgres from 'postgres';
 import { openConnection } from './connection.ts';
 import { databaseError } from './database-error.ts';
 import { drizzle, migrate as runMigrations } from './drizzle.ts';
-import { ensureEventPartitions } from './event-partitions.ts';
+import { ensureEventPartitions, type LeftPartition } from './event-partitions.ts';
 import { rebaseStreamOrders } from './rebase-stream.ts';
 import { inTransaction } from './transaction.ts';
 
@@ -13,6 +13,8 @@ const migrationLock = 4_207_420;
 export interface Migrated {
   /** Events whose order came from another server's clock; see `rebaseStreamOrders`. */
   readonly rebasedEvents: number;
+  /** Days of history without a partition: until a node has made it, their events go to the default one. */
+  readonly partitionsLeft: readonly LeftPartition[];
 }
 
 /**
@@ -39,6 +41,6 @@ async function bringUpToDate(sql: postgres.Sql): Promise<Migrated> {
     migrationsSchema: 'public',
     migrationsTable: 'schema_migration',
   });
-  await ensureEventPartitions(sql);
-  return { rebasedEvents: await inTransaction({ sql, orm }, rebaseStreamOrders) };
+  const { left: partitionsLeft } = await ensureEventPartitions(sql);
+  return { rebasedEvents: await inTransaction({ sql, orm }, rebaseStreamOrders), partitionsLeft };
 }

@@ -33,7 +33,7 @@ afterEach(async () => {
 test('a database of its own server is left as it is', async () => {
   await submit(10);
   const before = await orders();
-  expect(await migrate(testDatabase.url)).toEqual({ rebasedEvents: 0 });
+  expect(await migrate(testDatabase.url)).toMatchObject({ rebasedEvents: 0 });
   expect(await orders()).toEqual(before);
 });
 
@@ -56,7 +56,7 @@ test('a webhook of a restored dump gets what was unread, and what happens from t
   const unread = await submit(5);
   await moveToOtherClock();
   await sql`UPDATE webhook SET since_order = ${String(otherClock)}::text::xid8`;
-  expect(await migrate(testDatabase.url)).toEqual({ rebasedEvents: 5 });
+  expect(await migrate(testDatabase.url)).toMatchObject({ rebasedEvents: 5 });
   const events = await allOf(5);
   expect(events.map(({ position }) => position.subjectId).toSorted()).toEqual(unread.toSorted());
   const sinceOrder = await since();
@@ -86,13 +86,13 @@ test('a restored dump goes on where each reader was, in order, without a loss', 
   for (const id of read) expect(kinds.get(id)).toEqual(['leased']);
   for (const id of unread) expect(kinds.get(id)).toEqual(['submitted', 'leased']);
   expect(events.filter(({ kind }) => kind === 'task_type.paused')).toHaveLength(1);
-  expect(await migrate(testDatabase.url)).toEqual({ rebasedEvents: 0 });
+  expect(await migrate(testDatabase.url)).toMatchObject({ rebasedEvents: 0 });
 });
 
 test('without a reader, what was there comes before everything that follows', async () => {
   const ids = await submit(5);
   await moveToOtherClock();
-  expect(await migrate(testDatabase.url)).toEqual({ rebasedEvents: 5 });
+  expect(await migrate(testDatabase.url)).toMatchObject({ rebasedEvents: 5 });
   await lease(ids);
   expect(new Set((await orders()).map(({ stream_order }) => stream_order === '0'))).toEqual(new Set([true, false]));
 });

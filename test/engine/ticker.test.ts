@@ -15,7 +15,7 @@ let ticker: Ticker | undefined;
 
 beforeEach(async () => {
   testDatabase = await createTestDatabase();
-  database = openDatabase({ url: testDatabase.url, connections: 4, applicationName: 'outage' });
+  database = openDatabase({ url: testDatabase.url, connections: 4, applicationName: 'ticker' });
   sql = postgres(testDatabase.url, { max: 2, onnotice: () => undefined });
 });
 afterEach(async () => {
@@ -25,8 +25,8 @@ afterEach(async () => {
   await testDatabase.drop();
 });
 
-/** The turns of a node all of which fail at their end; answers when the next one does. */
-function failEachTurn(error: unknown): { readonly failed: () => Promise<void> } {
+/** Has each tick of a node fail at its end, and each look for old snapshots at its beginning. */
+function failEachTurn(error: unknown): FailingTurns {
   const log = pino({ level: 'silent' });
   const options = { node: 'node', leaseMs: 60_000, payloadBytesMax: 1_000, historyDays: 1 };
   const engine = assembleEngine({ database, log }, options);
@@ -39,8 +39,22 @@ function failEachTurn(error: unknown): { readonly failed: () => Promise<void> } 
       throw error;
     },
   };
-  ticker = startTicker({ database, log, ...engine, ...options, circuits });
-  return { failed: () => next.promise };
+  let looks = 0;
+  const snapshots = {
+    ...engine.snapshots,
+    async look() {
+      looks += 1;
+      throw error;
+    },
+  };
+  ticker = startTicker({ database, log, ...engine, ...options, circuits, snapshots });
+  return { failed: () => next.promise, looks: () => looks };
+}
+
+interface FailingTurns {
+  /** Resolves when the next tick fails. */
+  readonly failed: () => Promise<void>;
+  readonly looks: () => number;
 }
 
 async function expiredSessions(): Promise<number> {
@@ -62,4 +76,11 @@ test.each([
   await turns.failed();
   await turns.failed();
   expect(await expiredSessions()).toBe(left);
+});
+
+test('what workers wait for is tried again soon after it failed, and the rest when it is time', async () => {
+  const turns = failEachTurn(new Error('a bug'));
+  await expect.poll(turns.looks, { timeout: 5_000 }).toBe(1);
+  for (let count = 0; count < 4; count += 1) await turns.failed();
+  expect(turns.looks()).toBe(1);
 });
