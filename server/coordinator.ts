@@ -82,47 +82,49 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   );
   const webhookReader = startShardReader({ database, log, eventsWritten, node }, webhooks.consumer);
   const readers = [...(events.relay === undefined ? [] : [events.relay]), webhookReader];
-  const draining = new AbortController();
-  const reports = createWorkerReports(engine);
   const tail = createTail({ database, written: engine.wake.eventsWritten, log });
-  const subscribers = createSubscribers();
-  const history = createLimiter(limits.historyReadsMax);
-  const reportByEvent = createReportByEvent({ sessions: engine.sessions, reports });
-  const intake = createEventIntake({ fireEvent: engine.fireEvent, reportByEvent, payloadBytesMax, log });
-  const services = mountServices({ log }, [
-    service(TaskService, taskService({ ...engine, database, log, draining: draining.signal })),
-    service(TaskTypeService, taskTypeService({ ...engine, database })),
-    service(NamespaceService, namespaceService({ ...engine, database })),
-    service(EventRuleService, eventRuleService({ ...engine, database, payloadBytesMax })),
-    service(EventService, {
-      ...eventService({
-        database,
-        tail,
-        history,
-        subscribers,
-        cell: config.cell,
-        historyDays,
-        draining: draining.signal,
-      }),
-      ...publishEvents(intake),
-      ...rebuildEvents({ database, log }),
-    }),
-    service(WebhookService, webhookService({ ...webhooks, database })),
-    service(
-      WorkerService,
-      workerService({ engine, database, callers, reports, log, leaseMs, payloadBytesMax, draining: draining.signal }),
-    ),
-  ]);
-
-  async function ready(): Promise<void> {
-    draining.signal.throwIfAborted();
-    await database.run((sql) => sql`SELECT 1`);
-  }
-
-  const deps = { log, callers, ready };
-  const doorOptions = { services, limits, tls };
+  const draining = new AbortController();
   const doors: Door[] = [];
   try {
+    return await openDoors();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+
+  /** What may throw: the node runs already, and would go on without doors. */
+  async function openDoors(): Promise<Coordinator> {
+    const reports = createWorkerReports(engine);
+    const subscribers = createSubscribers();
+    const history = createLimiter(limits.historyReadsMax);
+    const reportByEvent = createReportByEvent({ sessions: engine.sessions, reports });
+    const intake = createEventIntake({ fireEvent: engine.fireEvent, reportByEvent, payloadBytesMax, log });
+    const services = mountServices({ log }, [
+      service(TaskService, taskService({ ...engine, database, log, draining: draining.signal })),
+      service(TaskTypeService, taskTypeService({ ...engine, database })),
+      service(NamespaceService, namespaceService({ ...engine, database })),
+      service(EventRuleService, eventRuleService({ ...engine, database, payloadBytesMax })),
+      service(EventService, {
+        ...eventService({
+          database,
+          tail,
+          history,
+          subscribers,
+          cell: config.cell,
+          historyDays,
+          draining: draining.signal,
+        }),
+        ...publishEvents(intake),
+        ...rebuildEvents({ database, log }),
+      }),
+      service(WebhookService, webhookService({ ...webhooks, database })),
+      service(
+        WorkerService,
+        workerService({ engine, database, callers, reports, log, leaseMs, payloadBytesMax, draining: draining.signal }),
+      ),
+    ]);
+    const deps = { log, callers, ready };
+    const doorOptions = { services, limits, tls };
     const grpc = await startGrpcDoor(deps, { ...doorOptions, address: config.grpcAddress });
     doors.push(grpc);
     const http = await startHttpDoor(
@@ -140,9 +142,11 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
       },
       stop: close,
     };
-  } catch (error) {
-    await close();
-    throw error;
+  }
+
+  async function ready(): Promise<void> {
+    draining.signal.throwIfAborted();
+    await database.run((sql) => sql`SELECT 1`);
   }
 
   async function close(): Promise<void> {
