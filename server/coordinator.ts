@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { EventRuleService } from '@dstc/contract/dstc/v1/event_rule_service_pb';
 import { EventService } from '@dstc/contract/dstc/v1/event_service_pb';
 import { NamespaceService } from '@dstc/contract/dstc/v1/namespace_service_pb';
@@ -45,7 +46,7 @@ import { openDatabase } from './store/database.ts';
 export interface Coordinator {
   readonly grpcAddress: Door['address'];
   readonly httpAddress: Door['address'];
-  /** Sends workers elsewhere, finishes what is under way and ends; takes as long as `limits.drainMs` at most. */
+  /** Sends workers elsewhere, finishes what is under way and ends; takes `limits.drainMs` and `limits.closeMs` at most. */
   readonly drain: () => Promise<void>;
   /** Ends at once. */
   readonly stop: () => Promise<void>;
@@ -138,7 +139,7 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
       async drain() {
         draining.abort(nodeDraining());
         await Promise.all(doors.map((door) => door.drain()));
-        await close();
+        await closeInTime();
       },
       stop: close,
     };
@@ -147,6 +148,14 @@ export async function startCoordinator(config: Config, log: Logger): Promise<Coo
   async function ready(): Promise<void> {
     draining.signal.throwIfAborted();
     await database.run((sql) => sql`SELECT 1`);
+  }
+
+  /** What cannot be written meanwhile, as when Postgres is away, is left to the others as if this node had been killed. */
+  async function closeInTime(): Promise<void> {
+    const timer = new AbortController();
+    const isLate = pause(limits.closeMs, true, { signal: timer.signal }).catch(() => false);
+    if (await Promise.race([close().then(() => false), isLate])) log.warn('what is under way is left to other nodes');
+    timer.abort();
   }
 
   async function close(): Promise<void> {

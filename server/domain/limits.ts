@@ -39,6 +39,8 @@ export const limits = {
   /** Workers lost during one task before it is held to be what kills them. */
   crashesMax: 5,
   drainMs: 8_000,
+  /** What a node has for the rest once its calls have ended: with `drainMs` less than the ten seconds of a supervisor. */
+  closeMs: 1_000,
 
   pageSizeDefault: 50,
   eventPageSizeDefault: 100,
