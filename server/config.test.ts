@@ -91,6 +91,48 @@ describe('the configuration', () => {
     ]);
   });
 
+  test('gives an issuer of the file the audience that is set, or dstc', async () => {
+    const path = await file('issuers: [{ issuer: https://a.example }, { issuer: https://b.example, audience: y }]\n');
+    const { DSTC_ISSUER: _, ...rest } = right;
+    const audiences = (set: object) =>
+      readConfig({ ...rest, DSTC_CONFIG_FILE: path, ...set }).issuers.map(({ audience }) => audience);
+    expect(audiences({})).toEqual(['dstc', 'y']);
+    expect(audiences({ DSTC_AUDIENCE: 'x' })).toEqual(['x', 'y']);
+  });
+
+  test.each([
+    ['a misspelt audience', 'audiance: other', 'issuers[0]: has an unknown key audiance'],
+    ['an audience that is nothing', 'audience:', 'issuers[0].audience: must be string'],
+    ['an empty audience', 'audience: ""', 'issuers[0].audience: must NOT'],
+    ['a list of audiences', 'audience: [a, b]', 'issuers[0].audience: must be string'],
+    ['a misspelt age', 'maxAgeSecond: 900', 'issuers[0]: has an unknown key maxAgeSecond'],
+    ['an age in words', 'maxAgeSeconds: 15 minutes', 'issuers[0].maxAgeSeconds: must be integer'],
+    ['an age of nothing', 'maxAgeSeconds: 0', 'issuers[0].maxAgeSeconds: must be >= 1'],
+    [
+      'a clock that may be off by an hour',
+      'clockToleranceSeconds: 3600',
+      'issuers[0].clockToleranceSeconds: must be <=',
+    ],
+    ['an empty typ', 'typ: ""', 'issuers[0].typ: must NOT'],
+    ['claims that are no list', 'requiredClaims: repository', 'issuers[0].requiredClaims: must be array'],
+    ['a claim that is no name', 'requiredClaims: [1]', 'issuers[0].requiredClaims[0]: must be string'],
+    ['algorithms that are none', 'algorithms: []', 'issuers[0].algorithms: must NOT'],
+  ])('refuses an issuer of the file with %s', async (_, text, mistake) => {
+    const path = await file(`issuers:\n  - issuer: https://a.example\n    ${text}\n`);
+    const { DSTC_ISSUER: __, ...rest } = right;
+    expect(mistakesOf({ ...rest, DSTC_CONFIG_FILE: path })).toContain(mistake);
+    // What takes the place of the list does not hide what is wrong in it.
+    expect(mistakesOf({ ...right, DSTC_CONFIG_FILE: path })).toContain(mistake);
+  });
+
+  test.each([
+    ['no issuers', 'issuers: https://a.example', 'issuers: must be array'],
+    ['an issuer that is a text', 'issuers: [https://a.example]', 'issuers[0]: must be object'],
+    ['an issuer without its name', 'issuers: [{ audience: x }]', "issuers[0]: must have required property 'issuer'"],
+  ])('refuses a list of issuers with %s', async (_, text, mistake) => {
+    expect(mistakesOf({ ...right, DSTC_CONFIG_FILE: await file(text) })).toContain(mistake);
+  });
+
   test.each([
     ['is not there', 'no/such/file.yaml', undefined],
     ['holds a list', undefined, '- 1'],

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { parse as parseYaml } from 'yaml';
 import { type IssuerProfile, issuerMistakes } from './auth/issuer.ts';
+import { checkIssuers } from './auth/issuer-schema.ts';
 import { type NatsConfig, natsMistakes, readNats, type Setting } from './config-nats.ts';
 import { limits } from './domain/limits.ts';
 import { parseAddress } from './doors/door.ts';
@@ -85,7 +86,7 @@ export function readConfig(environment: Environment): Config {
     httpAddress: setting('DSTC_HTTP_ADDRESS', address, '127.0.0.1:7480'),
     databaseUrl: required('DATABASE_URL', 'such as postgres://dstc@db.example.com/dstc'),
     databaseConnections: setting('DSTC_DATABASE_CONNECTIONS', whole(2, 1_000), limits.databaseConnections),
-    issuers: readIssuers(environment, file, setting),
+    issuers: readIssuers(environment, file, setting, mistakes),
     policyFile: required('DSTC_POLICY_FILE', 'the file that says who may do what; see docs/security.md'),
     tlsCertFile: setting<string | undefined>('DSTC_TLS_CERT_FILE', (text) => text, undefined),
     tlsKeyFile: setting<string | undefined>('DSTC_TLS_KEY_FILE', (text) => text, undefined),
@@ -105,7 +106,6 @@ export function readConfig(environment: Environment): Config {
   if ((config.tlsCertFile === undefined) !== (config.tlsKeyFile === undefined)) {
     mistakes.push('DSTC_TLS_CERT_FILE and DSTC_TLS_KEY_FILE: set both or neither');
   }
-  mistakes.push(...issuerMistakes(config.issuers).map((mistake) => `DSTC_ISSUER: ${mistake}`));
   mistakes.push(...natsMistakes(config));
   for (const key of Object.keys(file)) if (!known.has(key)) mistakes.push(`${key}: is not a setting`);
   for (const name of Object.keys(environment)) {
@@ -142,12 +142,20 @@ function readIssuers(
   environment: Environment,
   file: Readonly<Record<string, unknown>>,
   setting: Setting,
+  mistakes: string[],
 ): readonly IssuerProfile[] {
   const issuer = setting('DSTC_ISSUER', (text) => text, '');
   const audience = setting('DSTC_AUDIENCE', (text) => text, 'dstc');
   const single = issuer === '' ? [] : [{ issuer, audience }];
-  const listed = environment.DSTC_ISSUER === undefined && Array.isArray(file.issuers) ? file.issuers : [];
-  return [...single, ...(listed as IssuerProfile[])];
+  // A list that DSTC_ISSUER takes the place of is read as well: a mistake in it is one.
+  const list = checkIssuers('issuers' in file ? file.issuers : [], audience);
+  if ('mistakes' in list) {
+    mistakes.push(...list.mistakes);
+    return single;
+  }
+  const issuers = environment.DSTC_ISSUER === undefined ? [...single, ...list.issuers] : single;
+  mistakes.push(...issuerMistakes(issuers).map((mistake) => `DSTC_ISSUER: ${mistake}`));
+  return issuers;
 }
 
 function readFile(path: string | undefined, mistakes: string[]): Readonly<Record<string, unknown>> {

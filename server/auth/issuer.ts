@@ -39,7 +39,8 @@ export function issuerMistakes(issuers: readonly IssuerProfile[]): readonly stri
     if (profile.jwksUri !== undefined && !isTrustworthyUrl(profile.jwksUri)) {
       mistakes.push(`${name}: jwksUri must be an https URL, or http on loopback`);
     }
-    if (profile.audience === '') mistakes.push(`${name}: audience is empty`);
+    // Without one, tokens for any audience would be good: what the types promise is not relied on.
+    if (typeof profile.audience !== 'string' || profile.audience === '') mistakes.push(`${name}: audience is empty`);
     for (const algorithm of profile.algorithms ?? []) {
       if (!asymmetric.has(algorithm)) mistakes.push(`${name}: algorithm ${algorithm} is not an asymmetric signature`);
     }

@@ -1,5 +1,6 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { type Permission, permissions } from './permission.ts';
+import { schemaMistake } from './schema-mistake.ts';
 
 /** A claim must have the value, or contain it when the claim is a list. */
 export type ClaimValue = string | number | boolean;
@@ -57,22 +58,5 @@ export function checkShape(
   content: unknown,
 ): { readonly document: PolicyDocument } | { readonly mistakes: readonly string[] } {
   if (validate(content)) return { document: content };
-  return { mistakes: (validate.errors ?? []).map((error) => `${pathOf(error.instancePath)}: ${messageOf(error)}`) };
-}
-
-function messageOf(error: { readonly message?: string; readonly params: object }): string {
-  if ('additionalProperty' in error.params) return `has an unknown key ${error.params.additionalProperty}`;
-  if ('allowedValues' in error.params) return `must be one of ${String(error.params.allowedValues)}`;
-  return error.message ?? 'is wrong';
-}
-
-/** `/bindings/0/claims` becomes `bindings[0].claims`. */
-function pathOf(pointer: string): string {
-  const path = pointer
-    .split('/')
-    .slice(1)
-    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .map((key) => (/^\d+$/.test(key) ? `[${key}]` : `.${key}`))
-    .join('');
-  return path === '' ? 'the file' : path.replace(/^\./, '');
+  return { mistakes: (validate.errors ?? []).map((error) => schemaMistake(error)) };
 }

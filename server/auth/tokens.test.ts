@@ -161,6 +161,12 @@ describe('a token verifier', () => {
     await expect(verifier.verify(await sign(key, 'a', { iss: other }))).rejects.toMatchObject(refused);
   });
 
+  it.each([undefined, null, 7, ''])('is not made without an audience: %j', (audience) => {
+    // As a list that nobody has checked would bring it.
+    const profiles = JSON.parse(JSON.stringify([{ issuer: 'https://idp.example', audience }]));
+    expect(() => createTokenVerifier({ log }, profiles)).toThrow('audience is empty');
+  });
+
   it('names every mistake in the profiles at once', () => {
     const profiles = [
       { issuer: 'http://idp.example', audience: '' },
