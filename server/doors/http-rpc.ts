@@ -14,7 +14,7 @@ import { authenticate } from './bearer.ts';
 import { callerKey, cutKey, traceParentKey } from './context.ts';
 import { parseConnectTimeout, parseGrpcTimeout, streamDeadlineMs, unaryDeadlineMs, untilAborted } from './deadline.ts';
 import type { DoorLimits } from './door-limits.ts';
-import { type ErrorDeps, toConnectError, toDstcError } from './errors.ts';
+import { connectErrorOf, type ErrorDeps, toConnectError, toDstcError } from './errors.ts';
 import { beforeDeadline } from './http-body.ts';
 import { completeErrors } from './http-complete.ts';
 import { sendError } from './http-error.ts';
@@ -29,6 +29,14 @@ export interface HttpRpcDeps extends ErrorDeps {
 
 /** Whether the request was for an RPC and is being answered. */
 export type HttpRpcHandler = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/** `textDecoder` is an option of Connect's JSON that the type of its router leaves out. */
+const jsonOptions = {
+  // A field or an enum value that is misspelt must not be dropped: a filter without it is another filter.
+  ignoreUnknownFields: false,
+  textDecoder: { decode: utf8Of },
+};
+const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 const authorizationKey = createContextKey<readonly string[]>([], { description: 'authorization' });
 
@@ -60,8 +68,7 @@ function routesOf(deps: HttpRpcDeps, services: readonly ServiceImplSpec[]) {
     readMaxBytes: deps.limits.messageBytesMax,
     writeMaxBytes: deps.limits.messageBytesMax,
     shutdownSignal: deps.stopped,
-    // A field or an enum value that is misspelt must not be dropped: a filter without it is another filter.
-    jsonOptions: { ignoreUnknownFields: false },
+    jsonOptions,
     // Runs on the headers alone, before a byte of the body is read.
     requestGate: (context) => admit(deps, context),
   });
@@ -86,6 +93,15 @@ function routesOf(deps: HttpRpcDeps, services: readonly ServiceImplSpec[]) {
     }
   }
   return { handlers: new Map(router.handlers.map((handler) => [handler.requestPath, handler])), streamOnly };
+}
+
+/** Connect would put U+FFFD for every byte that is wrong, and two bodies that differ would be the same. */
+function utf8Of(bytes?: Uint8Array): string {
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw connectErrorOf(new DstcError('FIELD_INVALID', 'the body is not UTF-8', { cause }));
+  }
 }
 
 async function admit(deps: HttpRpcDeps, context: HandlerContext): Promise<void> {

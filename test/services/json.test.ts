@@ -18,8 +18,8 @@ afterAll(() => rig.stop());
 /** What a person at a shell can see: the status and the text. */
 async function http(method: 'GET' | 'POST', rpc: string, body: unknown) {
   const url = new URL(`/dstc.v1.${rpc}`, rig.coordinator.httpUrl);
-  const text = typeof body === 'string' ? body : JSON.stringify(body);
-  if (method === 'GET') url.search = new URLSearchParams({ encoding: 'json', message: text }).toString();
+  const text = typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body);
+  if (method === 'GET') url.search = new URLSearchParams({ encoding: 'json', message: String(text) }).toString();
   const headers = { authorization: `Bearer ${rig.token('root')}` };
   const init = method === 'GET' ? {} : { body: text, headers: { ...headers, 'content-type': 'application/json' } };
   const response = await fetch(url, { method, headers, ...init });
@@ -56,6 +56,12 @@ describe('a payload that came as data', () => {
     ['text comes back as data', 'hello', 'text/plain', { data: 'aGVsbG8=' }],
     ['bytes come back as data', '\u0000\u0001', 'application/octet-stream', { data: 'AAE=' }],
     ['what is no JSON comes back as data', '{"n":', 'application/json', { data: 'eyJuIjo=' }],
+    [
+      'what is no UTF-8 comes back as data',
+      Buffer.from('{"n":"\xff"}', 'latin1'),
+      'application/json',
+      { data: 'eyJuIjoi/yJ9' },
+    ],
     ['a number that JSON cannot hold comes back as data', '1e999', 'application/json', { data: 'MWU5OTk=' }],
     [
       'deep JSON comes back as data',
@@ -146,6 +152,7 @@ describe('JSON that is wrong', () => {
     ['a misspelt field', '{"type":"a.plain","priorty":9}', 'priorty'],
     ['a field of another type', '{"type":"a.plain","priority":"high"}', 'priority'],
     ['a fraction of a whole number', '{"type":"a.plain","priority":1.5}', 'priority'],
+    ['bytes that are no UTF-8', Buffer.from('{"type":"a.plain","input":{"json":"\xff"}}', 'latin1'), 'not UTF-8'],
     ['both kinds of a payload', '{"type":"a.plain","input":{"json":1,"data":""}}', 'Payload.value'],
     ['data that is not base64', '{"type":"a.plain","input":{"data":"%"}}', 'data'],
     ['half a character', '{"type":"a.plain","labels":{"a":"\\ud800"}}', 'labels'],

@@ -47,6 +47,18 @@ test('refuses an input that is given twice, is not JSON, or has a type that it c
   await expect(readInput(stdin(), { input: '1', contentType: 'text/csv' }, false)).rejects.toThrow('--input is JSON');
 });
 
+test('refuses bytes that are no UTF-8 where JSON is expected, and takes them elsewhere', async () => {
+  const bytes = Buffer.from('{"name":"\xff\xfe"}', 'latin1');
+  await expect(readInput(Readable.from([bytes]), {}, true)).rejects.toThrow('stdin is not UTF-8');
+  const path = join(folder, 'latin1');
+  await writeFile(path, bytes);
+  await expect(readInput(stdin(), { inputFile: path }, false)).rejects.toThrow(`${path} is not UTF-8`);
+  await expect(readJsonLines(stdin(), { jsonl: path })).rejects.toThrow(`${path} is not UTF-8`);
+  await expect(readJsonLines(Readable.from([bytes]), {})).rejects.toThrow('stdin is not UTF-8');
+  const contentType = 'application/octet-stream';
+  expect(await readInput(Readable.from([bytes]), { contentType }, true)).toEqual({ data: bytes, contentType });
+});
+
 test('names the flags of the command', async () => {
   const names = { what: 'data', text: '--data', file: '--data-file' };
   await expect(readInput(stdin(), { input: '{bad' }, false, names)).rejects.toThrow(/^--data is not JSON: /);

@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { buffer } from 'node:stream/consumers';
 import type { BinaryPayload } from '@dstc/sdk';
 import { UsageError } from './exit.ts';
+import { nameOf, readBytes, readText, textOf } from './text-file.ts';
 
 export interface InputFlags {
   /** JSON. */
@@ -36,10 +35,9 @@ export async function readInput(
   }
   const file = fromStdin || flags.input === '-' ? '-' : flags.inputFile;
   if (file === undefined) return undefined;
-  const data = file === '-' ? await buffer(stdin) : await readFile(file);
-  return flags.contentType === undefined
-    ? json(file === '-' ? 'stdin' : file, data.toString('utf8'))
-    : { data, contentType: flags.contentType };
+  const data = await readBytes(stdin, file);
+  if (flags.contentType !== undefined) return { data, contentType: flags.contentType };
+  return json(nameOf(file), textOf(nameOf(file), data));
 }
 
 export interface JsonLine {
@@ -57,8 +55,8 @@ export async function readJsonLines(
   if (input !== undefined || inputFile !== undefined || contentType !== undefined) {
     throw new UsageError('--jsonl brings the inputs; leave out --input, --input-file and --content-type');
   }
-  const text = file === '-' ? (await buffer(stdin)).toString('utf8') : await readFile(file, 'utf8');
-  const name = file === '-' ? 'stdin' : file;
+  const text = await readText(stdin, file);
+  const name = nameOf(file);
   const lines: JsonLine[] = [];
   for (const [index, line] of text.split(/\r?\n/).entries()) {
     if (line.trim() !== '') lines.push({ line: index + 1, input: json(`${name}, line ${index + 1}`, line) });

@@ -5,6 +5,7 @@ import canonicalize from 'canonicalize';
 import { fieldInvalid } from '../../domain/errors.ts';
 import { isJson, jsonContentType, type Payload } from '../../domain/payload.ts';
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const empty: Payload = { data: new Uint8Array(), contentType: jsonContentType };
 
 /** One encoding is stored: `json` becomes its text. */
@@ -44,7 +45,7 @@ export function toPayload(payload: Payload, wantsJson: boolean): PayloadMessage 
     return create(PayloadSchema, { value: { case: 'data', value: data }, contentType });
   }
   try {
-    const json = parseFiniteJson(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString());
+    const json = parseFiniteJson(utf8.decode(data));
     return create(PayloadSchema, { value: { case: 'json', value: fromJson(ValueSchema, json) }, contentType });
   } catch {
     // Said to be JSON by who sent it, and is not, or is more than a Value holds: it goes back as it came.

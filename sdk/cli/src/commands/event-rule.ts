@@ -1,6 +1,4 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: templates are what is explained.
-import { readFile } from 'node:fs/promises';
-import { text as textOf } from 'node:stream/consumers';
 import type { EventRule } from '@dstc/sdk';
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from '../context.ts';
@@ -10,15 +8,13 @@ import { Exit, UsageError } from '../exit.ts';
 import { type CallFlags, callAliases, callFlags, textFlag } from '../flags.ts';
 import { eventRulesText, eventRuleTestText, eventRuleText } from '../output/event-rule-text.ts';
 import { printMany, printOne } from '../output/print.ts';
-
-const fileText = (context: CliContext, file: string) =>
-  file === '-' ? textOf(context.process.stdin) : readFile(file, 'utf8');
+import { nameOf, readText } from '../text-file.ts';
 
 const name = { parse: String, placeholder: 'name', brief: 'Name of the rule' };
 
 const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext>({
   async func({ file, ...flags }) {
-    const definitions = parseEventRuleFile(file, await fileText(this, file));
+    const definitions = parseEventRuleFile(file, await readText(this.process.stdin, file));
     const { client } = await this.connect(flags);
     const applied: EventRule[] = [];
     for (const definition of definitions) applied.push(await client.eventRules.apply(definition));
@@ -98,9 +94,10 @@ const test = buildCommand<TestFlags, [string?], CliContext>({
     if ((file === undefined) === (rule === undefined)) {
       throw new UsageError('name a rule that is there, or a file with one: --file');
     }
-    const [definition, ...more] = file === undefined ? [] : parseEventRuleFile(file, await fileText(this, file));
+    const [definition, ...more] =
+      file === undefined ? [] : parseEventRuleFile(file, await readText(this.process.stdin, file));
     if (more.length > 0) throw new UsageError(`${file} has more than one rule`);
-    const [sample, ...others] = parseEventFile(event === '-' ? 'stdin' : event, await fileText(this, event));
+    const [sample, ...others] = parseEventFile(nameOf(event), await readText(this.process.stdin, event));
     if (sample === undefined || others.length > 0) throw new UsageError('give one event');
     const { client } = await this.connect(flags);
     const tested = await client.eventRules.test(definition ?? rule ?? '', sample);

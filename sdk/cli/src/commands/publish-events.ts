@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { text as textOf } from 'node:stream/consumers';
 import type { CloudEvent, PublishResult } from '@dstc/sdk';
 import { buildCommand } from '@stricli/core';
 import type { CliContext } from '../context.ts';
@@ -10,6 +8,7 @@ import { readInput } from '../input.ts';
 import { printMany } from '../output/print.ts';
 import { oneLine, type Painted } from '../output/shown.ts';
 import { formatTable } from '../output/table.ts';
+import { nameOf, readText } from '../text-file.ts';
 
 interface PublishFlags extends CallFlags {
   readonly file?: string;
@@ -79,8 +78,8 @@ async function eventsOf(context: CliContext, flags: PublishFlags): Promise<reado
     if (ofOne.some((flag) => flag !== undefined) || extension.length > 0) {
       throw new UsageError('--file brings the events; leave out the flags of a single one');
     }
-    const text = file === '-' ? await textOf(context.process.stdin) : await readFile(file, 'utf8');
-    return parseEventFile(file === '-' ? 'stdin' : file, text);
+    const text = await readText(context.process.stdin, file);
+    return parseEventFile(nameOf(file), text);
   }
   if (type === undefined || source === undefined) throw new UsageError('give --type and --source, or --file');
   const input = {

@@ -1,20 +1,16 @@
-import { readFile } from 'node:fs/promises';
-import { text as textOf } from 'node:stream/consumers';
 import type { TaskType } from '@dstc/sdk';
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from '../context.ts';
 import { type CallFlags, callAliases, callFlags } from '../flags.ts';
 import { printMany, printOne } from '../output/print.ts';
 import { typesText, typeText } from '../output/type-text.ts';
+import { readText } from '../text-file.ts';
 import { parseTypeFile } from '../type-file.ts';
 import { circuit, deleteCommand, pause, resume } from './type-control.ts';
 
 const apply = buildCommand<CallFlags & { readonly file: string }, [], CliContext>({
   async func({ file, ...flags }) {
-    const definitions = parseTypeFile(
-      file,
-      file === '-' ? await textOf(this.process.stdin) : await readFile(file, 'utf8'),
-    );
+    const definitions = parseTypeFile(file, await readText(this.process.stdin, file));
     const { client } = await this.connect(flags);
     const applied: TaskType[] = [];
     for (const definition of definitions) applied.push(await client.types.apply(definition));

@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { text as textOf } from 'node:stream/consumers';
 import { buildCommand, buildRouteMap } from '@stricli/core';
 import type { CliContext } from '../context.ts';
 import { type CallFlags, callAliases, callFlags } from '../flags.ts';
 import { printMany, printOne } from '../output/print.ts';
 import { webhooksText, webhookText } from '../output/webhook-text.ts';
+import { readText } from '../text-file.ts';
 import { parseWebhookFile, type WebhookFile } from '../webhook-file.ts';
 import { deleteCommand, disable, enable, rotate, test } from './webhook-control.ts';
 import { deliveries, replay } from './webhook-deliveries.ts';
@@ -20,7 +19,7 @@ const fileParameters = {
 const oneId = { parse: String, placeholder: 'id', brief: 'Id of a webhook' } as const;
 
 async function read(context: CliContext, file: string): Promise<WebhookFile> {
-  return parseWebhookFile(file, file === '-' ? await textOf(context.process.stdin) : await readFile(file, 'utf8'));
+  return parseWebhookFile(file, await readText(context.process.stdin, file));
 }
 
 const create = buildCommand<FileFlags, [], CliContext>({

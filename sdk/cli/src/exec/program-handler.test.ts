@@ -30,6 +30,11 @@ test('fails for good when a program says that all is well and prints no JSON', (
   expect(() => outputOf(run(ended(0), 'secret'), options)).not.toThrow(/secret/);
 });
 
+test('fails for good when a program prints JSON that is not in UTF-8', () => {
+  const latin1 = { ...run(ended(0)), stdout: Buffer.from('{"name":"\xff"}', 'latin1') };
+  expect(() => outputOf(latin1, options)).toThrow(PermanentError);
+});
+
 test('puts the last lines of stderr into the error', () => {
   expect(() => outputOf(run(ended(75), '', 'no route to host'), options)).toThrow(
     new RetryableError('EXIT_75', 'exit status 75: no route to host'),

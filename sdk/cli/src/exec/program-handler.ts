@@ -19,6 +19,9 @@ export type ProgramHandler = (input: unknown, context: TaskContext) => Promise<u
 /** The coordinator's own limit decides; this one keeps a program that prints without end from filling the memory. */
 const outputBytesMax = 16 * 1024 * 1024;
 
+/** Bytes that are no text must not become others. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 /**
  * A handler that runs a program for each task: input on stdin, output on stdout, news on stderr, and what became of the
  * tasks that it depends on in a file.
@@ -64,13 +67,17 @@ export function outputOf(
       : new PermanentError(verdict.code, message);
   }
   if (options.contentType !== undefined) return { data: run.stdout, contentType: options.contentType };
-  const text = run.stdout.toString('utf8').trim();
-  if (text === '') return null;
+  let text: string;
   try {
+    text = utf8.decode(run.stdout).trim();
+    if (text === '') return null;
     JSON.parse(text);
   } catch {
     // Without a piece of it: error messages carry no payloads.
-    throw new PermanentError('OUTPUT_NOT_JSON', 'the program ended well, but what it wrote to stdout is not JSON');
+    throw new PermanentError(
+      'OUTPUT_NOT_JSON',
+      'the program ended well, but what it wrote to stdout is not JSON in UTF-8',
+    );
   }
   // As the program wrote it: reading and writing it anew would round large numbers.
   return { data: Buffer.from(text), contentType: 'application/json' } satisfies BinaryPayload;
