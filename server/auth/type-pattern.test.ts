@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { isTypePattern, matchesPattern } from './type-pattern.ts';
+import { commonPatterns, isTypePattern, matchesPattern } from './type-pattern.ts';
 
 it.each([
   ['*', 'email.send', true],
@@ -20,3 +20,14 @@ it.each(['', 'email*', '*.send', 'email.**', 'a b', '.a', 'a..b', 'email.*.send'
     expect(isTypePattern(text)).toBe(false);
   },
 );
+
+it.each([
+  [['*'], ['a.*', 'b'], ['a.*', 'b']],
+  [['a.*'], ['a.b.*', 'a.c', 'a', 'b.*'], ['a.b.*', 'a.c']],
+  [['a.*', 'b'], ['a.*', 'c'], ['a.*']],
+  [['a.b'], ['a.b.*'], []],
+  [['*'], [], []],
+])('the patterns %j and %j have %j in common', (some, others, common) => {
+  expect(commonPatterns(some, others)).toEqual(common);
+  expect(commonPatterns(others, some)).toEqual(common);
+});

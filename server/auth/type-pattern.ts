@@ -13,3 +13,10 @@ export function matchesPattern(pattern: TypePattern, taskType: string): boolean 
   if (!pattern.endsWith('.*')) return pattern === taskType;
   return taskType.startsWith(pattern.slice(0, -1));
 }
+
+/** What both lists cover: of each pair of patterns that meet, one covers the other. */
+export function commonPatterns(some: readonly TypePattern[], others: readonly TypePattern[]): readonly TypePattern[] {
+  const within = (inner: readonly TypePattern[], outer: readonly TypePattern[]) =>
+    inner.filter((pattern) => outer.some((wider) => matchesPattern(wider, pattern)));
+  return [...new Set([...within(some, others), ...within(others, some)])];
+}

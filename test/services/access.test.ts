@@ -1,12 +1,14 @@
+import { randomUUID } from 'node:crypto';
+import { create } from '@bufbuild/protobuf';
 import { LabelOperator } from '@dstc/contract/dstc/v1/task_filter_pb';
-import { TaskState } from '@dstc/contract/dstc/v1/task_pb';
+import { TaskSchema, TaskState } from '@dstc/contract/dstc/v1/task_pb';
 import { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
 import { TaskTypeService } from '@dstc/contract/dstc/v1/task_type_service_pb';
 import { WorkerService } from '@dstc/contract/dstc/v1/worker_service_pb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { controlMethods, type Expected, noTask } from './bad-input/bad-call.ts';
 import { expectRefused, outline, refusalOf } from './refused.ts';
-import { doorNames, type Rig, startRig } from './rig.ts';
+import { doorNames, type Rig, startRig, type Who } from './rig.ts';
 
 const { submitTask, getTask, listTasks, awaitTask, listTaskEvents, cancelTask, redriveTask } = TaskService.method;
 const { applyTaskType, getTaskType, listTaskTypes } = TaskTypeService.method;
@@ -15,7 +17,12 @@ const { leaseTasks, reportTasks, extendLeases, drainWorker } = WorkerService.met
 let rig: Rig;
 beforeAll(async () => {
   rig = await startRig();
-  const types = [{ name: 'a.plain' }, { name: 'b.plain' }, { name: 'a.plain', namespace: 'elsewhere' }];
+  const types = [
+    { name: 'a.plain' },
+    { name: 'a.seen' },
+    { name: 'b.plain' },
+    { name: 'a.plain', namespace: 'elsewhere' },
+  ];
   for (const taskType of types) await rig.doors.gRPC.call(applyTaskType, { taskType }, rig.token('root'));
 });
 afterAll(() => rig.stop());
@@ -157,7 +164,7 @@ describe.each(doorNames)('over %s', (doorName) => {
       const { tasks } = await door().call(listTasks, { pageSize: 1_000 }, rig.token('alice'));
       expect(tasks.filter(({ type }) => !type.startsWith('a.'))).toEqual([]);
       const { taskTypes } = await door().call(listTaskTypes, {}, rig.token('alice'));
-      expect(taskTypes.map(({ name }) => name)).toEqual(['a.plain']);
+      expect(taskTypes.map(({ name }) => name)).toEqual(['a.plain', 'a.seen']);
     });
 
     it('is refused everything in another namespace', async () => {
@@ -195,6 +202,79 @@ describe.each(doorNames)('over %s', (doorName) => {
     });
     const { task } = await door().call(redriveTask, { id }, rig.token('mender'));
     expect(task?.state).toBe(TaskState.PENDING);
+  });
+
+  describe('who may steer tasks of a type and not read them', () => {
+    const { redriveTasks } = TaskService.method;
+    const labels = { customer: 'acme' };
+
+    /** A dead letter, with all that only a reader may know. */
+    async function failedTask(type = 'a.plain'): Promise<string> {
+      const request = { type, labels, idempotencyKey: randomUUID() };
+      const { task } = await door().call(submitTask, request, rig.token('root'));
+      const id = task?.id ?? '';
+      const error = { code: 'BROKEN', message: 'card 4711 was refused', kind: 'PERMANENT' };
+      await rig.sql`
+        UPDATE task SET state = 'FAILED', finished_time = now(), error = ${rig.sql.json(error)},
+          error_fingerprint = ${'0'.repeat(16)} WHERE id = ${id}`;
+      return id;
+    }
+
+    it.each([
+      ['redriveTask', TaskState.PENDING, {}],
+      ['pauseTask', TaskState.PENDING, { paused: true }],
+      ['resumeTask', TaskState.PENDING, {}],
+      ['cancelTask', TaskState.CANCELLED, {}],
+      ['skipTask', TaskState.SKIPPED, {}],
+      ['discardTask', TaskState.FAILED, { discarded: true }],
+    ] as const)('is told by %s which task it was and how it stands, and nothing else', async (name, state, flags) => {
+      const id = await steerable(name);
+      const { task } = await steer(name, id, 'stopper');
+      expect(task).toEqual(create(TaskSchema, { id, namespace: 'default', type: 'a.plain', state, ...flags }));
+      const seen = await steer(name, await steerable(name), 'root');
+      expect(seen.task?.labels).toEqual(labels);
+    });
+
+    function steer(name: string, id: string, who: Who) {
+      const method = controlMethods.find(({ localName }) => localName === name);
+      if (method === undefined) throw new Error(`no RPC ${name}`);
+      return door().call(method, { id }, rig.token(who));
+    }
+
+    /** A task that the command may be given to. */
+    async function steerable(name: string): Promise<string> {
+      const id = await failedTask();
+      const waits = name === 'pauseTask' || name === 'resumeTask' || name === 'cancelTask';
+      if (waits) await door().call(redriveTask, { id }, rig.token('root'));
+      return id;
+    }
+
+    it.each([
+      ['labels', { labels }],
+      ['the presence of a label', { labelSelectors: [{ key: 'customer', operator: LabelOperator.EXISTS }] }],
+      ['error codes', { errorCodes: ['BROKEN'] }],
+      ['fingerprints', { errorFingerprints: ['0'.repeat(16)] }],
+      ['times', { createdAfter: {} }],
+    ])('learns nothing from a dry run by %s', async (_, filter) => {
+      await failedTask('a.seen');
+      await failedTask('a.plain');
+      const request = { filter: { ...filter, states: [TaskState.FAILED] }, dryRun: true };
+      const counted = await door().call(redriveTasks, request, rig.token('stopper'));
+      const readable = await door().call(
+        redriveTasks,
+        { ...request, filter: { ...request.filter, types: ['a.seen'] } },
+        rig.token('root'),
+      );
+      expect(readable.matched).toBeGreaterThan(0);
+      expect(counted).toEqual(readable);
+    });
+
+    it('may give an order by type and state', async () => {
+      const request = { filter: { types: ['a.plain'], states: [TaskState.FAILED] }, dryRun: true };
+      await failedTask();
+      const { matched } = await door().call(redriveTasks, request, rig.token('stopper'));
+      expect(matched).toBeGreaterThan(0);
+    });
   });
 
   describe('a cancel', () => {

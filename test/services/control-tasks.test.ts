@@ -108,6 +108,17 @@ describe.each(doorNames)('over %s', (doorName) => {
     expect(await door().call(cancelTasks, asked, rig.token('alice'))).toMatchObject({ matched: 0, changed: 0 });
   });
 
+  it('picks by labels only with read on a type as well', async () => {
+    const labels = newBatch();
+    await submitted(1, { labels });
+    const request = { filter: { labels, types: ['a.one'] }, dryRun: true };
+    expect(await door().call(cancelTasks, request, rig.token('stopper'))).toMatchObject({ matched: 0, sampleIds: [] });
+    await expectRefused(rig, doorName, () => door().call(cancelTasks, request, rig.token('blind')), {
+      ...{ code: 'PermissionDenied', reason: 'PERMISSION_MISSING' },
+      metadata: { permission: 'read', namespace: 'default' },
+    });
+  });
+
   it('pauses, resumes and skips what waits', async () => {
     const labels = newBatch();
     const ids = await submitted(3, { labels });

@@ -10,11 +10,12 @@ export const doorNames = ['gRPC', 'HTTP/JSON'] as const;
 export type DoorName = (typeof doorNames)[number];
 
 /** A client id of the policy file that a rig is started with. */
-export type Who = 'root' | 'alice' | 'planner' | 'clerk' | 'mender' | 'keeper' | 'stranger';
+export type Who = 'root' | 'alice' | 'planner' | 'clerk' | 'mender' | 'stopper' | 'blind' | 'keeper' | 'stranger';
 
 /**
  * root may do everything, alice everything below `a.`; planner submits and sees `a.*` without payloads, clerk only sees
- * it, mender redrives it; keeper configures and reads everything and operates nothing; the stranger is another tenant.
+ * it, mender redrives it, stopper steers it and sees only `a.seen`, blind steers it and sees nothing; keeper configures and
+ * reads everything and operates nothing; the stranger is another tenant.
  */
 const policy = `
 roles:
@@ -22,6 +23,7 @@ roles:
   planner: [submit, read]
   clerk: [read]
   mender: [read, redrive]
+  stopper: [cancel, pause, redrive]
   keeper: [configure, read]
 bindings:
   - { role: all, claims: { client_id: root }, namespaces: ['*'], task_types: ['*'] }
@@ -29,6 +31,9 @@ bindings:
   - { role: planner, claims: { client_id: planner }, namespaces: [default], task_types: ['a.*'] }
   - { role: clerk, claims: { client_id: clerk }, namespaces: [default], task_types: ['a.*'] }
   - { role: mender, claims: { client_id: mender }, namespaces: [default], task_types: ['a.*'] }
+  - { role: stopper, claims: { client_id: stopper }, namespaces: [default], task_types: ['a.*'] }
+  - { role: stopper, claims: { client_id: blind }, namespaces: [default], task_types: ['a.*'] }
+  - { role: clerk, claims: { client_id: stopper }, namespaces: [default], task_types: [a.seen] }
   - { role: keeper, claims: { client_id: keeper }, namespaces: [default], task_types: ['*'] }
   - { role: all, claims: { client_id: stranger }, namespaces: [elsewhere], task_types: ['*'] }
 `;
@@ -49,7 +54,17 @@ export async function startRig(settings: Record<string, string> = {}): Promise<R
   await writeFile(policyFile, policy);
   const coordinator = await startTestCoordinator({ DSTC_POLICY_FILE: policyFile, ...settings });
   const tokens = new Map<Who, string>();
-  for (const who of ['root', 'alice', 'planner', 'clerk', 'mender', 'keeper', 'stranger'] as const) {
+  for (const who of [
+    'root',
+    'alice',
+    'planner',
+    'clerk',
+    'mender',
+    'stopper',
+    'blind',
+    'keeper',
+    'stranger',
+  ] as const) {
     tokens.set(who, await coordinator.identity.forge({ sub: who, client_id: who }));
   }
   const doors = { gRPC: grpcCaller(coordinator.grpcAddress), 'HTTP/JSON': jsonCaller(coordinator.httpUrl) };

@@ -48,6 +48,11 @@ export function isEmptyFilter({ namespace: _, ...conditions }: RequestedTasks): 
   );
 }
 
+/** Whether how many tasks match tells more of them than their type, and the state that commands change. */
+export function looksIntoTasks(requested: RequestedTasks): boolean {
+  return !isEmptyFilter({ ...requested, types: [], states: [], paused: undefined, deadLettersOnly: false });
+}
+
 function labelConditionOf({ key, operator, values }: LabelSelector): LabelCondition {
   return { key, operator: labelOperatorOf[operator], values: values.toSorted() };
 }

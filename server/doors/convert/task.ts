@@ -49,6 +49,12 @@ export function toTask(row: TaskSummary): Task {
   return task;
 }
 
+/** What a task's state is, to whoever may steer it and not read it: which one, and what commands change of it. */
+export function toSteeredTask(row: TaskSummary): Task {
+  const { id, namespace, type, state, cancelRequested, paused, discarded } = toTask(row);
+  return create(TaskSchema, { id, namespace, type, state, cancelRequested, paused, discarded });
+}
+
 /** A task with its payloads. */
 export function toTaskWithPayloads(row: TaskRow, wantsJson: boolean): Task {
   const task = toTask(row);

@@ -7,7 +7,7 @@ import { limits } from '../../domain/limits.ts';
 import type { Control, Order } from '../../engine/control.ts';
 import { callerOf } from '../context.ts';
 import { payloadOf } from '../convert/payload.ts';
-import { toTask } from '../convert/task.ts';
+import { toSteeredTask, toTask } from '../convert/task.ts';
 import { optionalMs } from '../convert/time.ts';
 import { type FindTaskDeps, permittedTask, type TaskRequest, taskSummary } from './find-task.ts';
 
@@ -40,7 +40,8 @@ export function controlTask(deps: ControlTaskDeps): Pick<ServiceImpl<typeof Task
     if (options.input !== undefined) caller.require('submit', namespace, type);
     const { actor } = caller.principal;
     await deps.control({ namespace, id, type, command, actor, reason: request.reason, ...options });
-    return { task: toTask(await taskSummary(deps, request)) };
+    const row = await taskSummary(deps, request);
+    return { task: caller.may('read', namespace, type) ? toTask(row) : toSteeredTask(row) };
   }
 
   return {

@@ -1,6 +1,8 @@
 import type { HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import type { TaskFilter as TaskFilterMessage } from '@dstc/contract/dstc/v1/task_filter_pb';
 import type { TaskService } from '@dstc/contract/dstc/v1/task_service_pb';
+import { type Caller, permissionMissing } from '../../auth/caller.ts';
+import { commonPatterns, type TypePattern } from '../../auth/type-pattern.ts';
 import type { ControlCommand } from '../../domain/control.ts';
 import { fieldInvalid } from '../../domain/errors.ts';
 import { limits } from '../../domain/limits.ts';
@@ -8,7 +10,7 @@ import type { ControlMany, Position } from '../../engine/control-many.ts';
 import { callerOf } from '../context.ts';
 import { namespaceOf } from '../convert/namespace.ts';
 import { positionOf, positions, toPageToken } from '../convert/page-token.ts';
-import { isEmptyFilter, type RequestedTasks, requestedTasksOf } from '../convert/task-filter.ts';
+import { isEmptyFilter, looksIntoTasks, type RequestedTasks, requestedTasksOf } from '../convert/task-filter.ts';
 import { optionalMs } from '../convert/time.ts';
 import { typeFilterOf } from '../convert/type-filter.ts';
 import { permissionOfCommand } from './control-task.ts';
@@ -38,17 +40,17 @@ export function controlTasks(deps: ControlTasksDeps): Pick<ServiceImpl<typeof Ta
     context: HandlerContext,
     options: { readonly graceMs?: number; readonly tasksPerSecond?: number } = {},
   ) {
-    const { principal, typePatterns } = callerOf(context);
+    const caller = callerOf(context);
     const requested = requestedTasksOf(namespaceOf(request), request.filter);
     checkIsMeant(request, requested);
     const { graceMs, tasksPerSecond } = options;
     const list = [command, requested, request.dryRun, tasksPerSecond];
-    const permitted = typeFilterOf(typePatterns(permissionOfCommand[command], requested.namespace));
+    const permitted = typeFilterOf(steeredTypes(caller, command, requested));
     const { matched, changed, sampleIds, position } = await deps.controlMany({
       filter: { ...requested, permitted },
       order: {
         command,
-        actor: principal.actor,
+        actor: caller.principal.actor,
         reason: request.reason,
         ...(graceMs !== undefined && { graceMs }),
       },
@@ -85,6 +87,19 @@ function checkIsMeant({ all }: ControlTasksRequest, requested: RequestedTasks): 
   const isEmpty = isEmptyFilter(requested);
   if (isEmpty && !all) throw fieldInvalid('filter', 'has no condition; set all to mean every task');
   if (!isEmpty && all) throw fieldInvalid('all', 'is set together with a filter; set one of them');
+}
+
+/**
+ * The types that an order is for. One that picks tasks by what only a reader may know of them, such as a label, would tell
+ * it by its counts, without changing anything in a dry run: it needs `read` as well.
+ */
+function steeredTypes(caller: Caller, command: ControlCommand, requested: RequestedTasks): readonly TypePattern[] {
+  const { namespace } = requested;
+  const steered = caller.typePatterns(permissionOfCommand[command], namespace);
+  if (!looksIntoTasks(requested)) return steered;
+  const readable = commonPatterns(steered, caller.typePatterns('read', namespace));
+  if (readable.length === 0) throw permissionMissing('read', namespace);
+  return readable;
 }
 
 function formatPosition({ beganMs, changed, afterId }: Position): string {
