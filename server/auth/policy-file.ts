@@ -53,9 +53,16 @@ function contentMistakes(document: PolicyDocument): readonly string[] {
   return mistakes;
 }
 
-/** RFC 3339 with its offset, as a time without one would depend on the machine. */
+/**
+ * RFC 3339 with its offset, as a time without one would depend on the machine. `Date.parse` takes 31 February for 3 March, so
+ * the day must come back as it was written.
+ */
 function isTimestamp(text: string): boolean {
-  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.test(text) && !Number.isNaN(Date.parse(text));
+  const match = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text);
+  if (match === null || Number.isNaN(Date.parse(text))) return false;
+  const [, day = ''] = match;
+  const dayMs = Date.parse(`${day}T00:00:00Z`);
+  return new Date(dayMs).toISOString().startsWith(day);
 }
 
 function compile(document: PolicyDocument, binding: PolicyDocument['bindings'][number]): Binding {

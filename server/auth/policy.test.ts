@@ -173,6 +173,20 @@ bindings:
     for (const mistake of mistakes) expect(() => parsePolicy(wrong, 'policy.yaml')).toThrow(mistake);
   });
 
+  it.each([
+    ['2030-02-31T12:00:00Z', false],
+    ['2030-02-29T00:00:00+02:00', false],
+    ['2030-04-31T23:59:59.5-08:00', false],
+    ['2030-13-01T12:00:00Z', false],
+    ['2030-01-31T12:00:00', false],
+    ['2032-02-29T23:59:59.999Z', true],
+    ['2030-01-31T12:00:00+14:00', true],
+  ])('takes %s for the end of a binding: %s', (until, takes) => {
+    const parse = () => parsePolicy(text.replace('sms.send] }', `sms.send], until: '${until}' }`), 'policy.yaml');
+    if (takes) expect(parse()[0]?.untilMs).toBe(Date.parse(until));
+    else expect(parse).toThrow('bindings[0].until');
+  });
+
   it('is refused when a key stands twice', () => {
     expect(() => parsePolicy('roles: {}\nroles: {}\nbindings: []', 'policy.yaml')).toThrow(/unique/);
   });
