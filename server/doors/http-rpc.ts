@@ -139,7 +139,7 @@ async function serve(
   const answer = await handler({ ...universal, body });
   if (response.destroyed) return;
   if (answer.status !== 200 && answer.body === undefined) {
-    sendError(response, wrongRequest(answer.status, rpc), answer.status);
+    sendError(response, wrongRequest(answer.status, handler), answer.status);
     return;
   }
   await sendResponse(deps.limits, await completeErrors(deps, answer, rpc), response, cut.signal);
@@ -186,13 +186,26 @@ function needsHttp2(path: string): DstcError {
   );
 }
 
-function wrongRequest(status: number, rpc: string): DstcError {
+function wrongRequest(status: number, { method, requestPath }: UniversalHandler): DstcError {
+  const rpc = requestPath.slice(1);
   if (status === 405) return new DstcError('UNIMPLEMENTED', `${rpc} is called with POST`);
-  if (status === 415) {
+  if (status !== 415) return new DstcError('UNIMPLEMENTED', `${rpc} cannot be called like this`);
+  if (method.methodKind !== 'unary') {
+    const plain = plainTwins[method.name];
     return new DstcError(
       'UNIMPLEMENTED',
-      `${rpc} takes application/json, application/proto, or the types of Connect and gRPC-Web`,
+      `${rpc} answers with a stream, which takes application/connect+json, application/connect+proto or gRPC-Web` +
+        (plain === undefined ? '' : `; with plain JSON, use ${plain}`),
     );
   }
-  return new DstcError('UNIMPLEMENTED', `${rpc} cannot be called like this`);
+  return new DstcError(
+    'UNIMPLEMENTED',
+    `${rpc} takes application/json, application/proto, or the types of Connect and gRPC-Web`,
+  );
 }
+
+/** What to do with plain JSON instead of reading a stream. */
+const plainTwins: Readonly<Record<string, string>> = {
+  WatchTasks: 'AwaitTask',
+  SubscribeEvents: 'a webhook, or ListTaskEvents for one task',
+};

@@ -145,6 +145,17 @@ describe('GET', () => {
   });
 });
 
+it.each([
+  ['TaskService/WatchTasks', 'AwaitTask'],
+  ['EventService/SubscribeEvents', 'ListTaskEvents'],
+])('tells who calls %s with plain JSON what a stream takes, and to use %s', async (rpc, instead) => {
+  const { status, json } = await http('POST', rpc, {});
+  expect(status).toBe(415);
+  expect(json).toMatchObject({ code: 'unimplemented', details: [{ debug: { reason: 'UNIMPLEMENTED' } }] });
+  expect(json.message).toMatch(/takes application\/connect\+json, .*gRPC-Web; with plain JSON, use /);
+  expect(json.message).toContain(instead);
+});
+
 describe('JSON that is wrong', () => {
   it.each([
     ['no JSON', '{"type":', 'decode'],
