@@ -66,6 +66,7 @@ test('the same JSON input is the same whatever the order of its keys', async () 
 describe('another request with the same key is refused', () => {
   test.each([
     ['another input', { input: input('{"n":2}') }],
+    ['the same JSON with a space more', { input: input('{"n": 1}') }],
     ['another type', { other: true }],
     ['another priority', { priority: 1 }],
     ['another label', { labels: { a: '2' } }],
