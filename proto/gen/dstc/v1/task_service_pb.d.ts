@@ -685,7 +685,8 @@ export declare const CancelTaskRequestSchema: GenMessage<CancelTaskRequest>;
  */
 export declare type CancelTaskResponse = Message<"dstc.v1.CancelTaskResponse"> & {
   /**
-   * CANCELLED, or RUNNING with `cancel_requested`; without payloads.
+   * CANCELLED, or RUNNING with `cancel_requested`; without payloads. To a caller
+   * without `read`, as after every command, only which task it is, and its state.
    *
    * @generated from field: dstc.v1.Task task = 1;
    */
@@ -1925,9 +1926,10 @@ export declare const TaskService: GenService<{
   /**
    * Does what CancelTask does to all tasks that match a filter, oldest first, a page
    * at a time: call again with `next_page_token` until it is empty. Only task types
-   * on which the caller holds the permission are touched, and only tasks that were
-   * there at the first page. A task that changes meanwhile is not held back for; it
-   * is changed or not as it then is. Repeating a page is harmless.
+   * on which the caller holds the permission are touched, and `read` as well when the
+   * filter asks for more than types, states, paused tasks and dead letters; and only
+   * tasks that were there at the first page. A task that changes meanwhile is not
+   * held back for; it is changed or not as it then is. Repeating a page is harmless.
    * Errors: INVALID_ARGUMENT `PAGE_TOKEN_INVALID`.
    *
    * @generated from rpc dstc.v1.TaskService.CancelTasks
