@@ -52,6 +52,13 @@ describe('a JSON Schema', () => {
     expect([first('x'), first(1).length, second(1), second('x').length]).toEqual([[], 1, [], 1]);
   });
 
+  test('refuses what is nested too deeply for a schema that refers to itself', () => {
+    const check = compileSchema('output_schema', '{"type":"array","items":{"$ref":"#"}}');
+    expect(check(JSON.parse('['.repeat(20_000) + ']'.repeat(20_000)))).toEqual([
+      { field: '/', description: 'is nested too deeply to be checked' },
+    ]);
+  });
+
   test('tells of one mistake, not of a million', () => {
     const check = compileSchema('input_schema', '{"items":{"type":"string"}}');
     expect(check(Array.from({ length: 1_000 }, () => 1))).toHaveLength(1);

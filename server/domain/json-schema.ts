@@ -25,7 +25,15 @@ export function compileSchema(field: string, text: string): JsonCheck {
   }
   // An extension of Ajv: the check would answer with a promise, which stands for yes whatever it comes to.
   if ('$async' in validate) throw fieldInvalid(field, 'is not a JSON Schema (2020-12): $async is not a keyword');
-  return (value) => (validate(value) ? [] : (validate.errors ?? []).map(violation));
+  return (value) => {
+    try {
+      return validate(value) ? [] : (validate.errors ?? []).map(violation);
+    } catch (error) {
+      // A schema that refers to itself goes as deep as the value.
+      if (!(error instanceof RangeError)) throw error;
+      return [{ field: '/', description: 'is nested too deeply to be checked' }];
+    }
+  };
 }
 
 function violation(error: ErrorObject): FieldViolation {

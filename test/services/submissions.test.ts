@@ -27,6 +27,7 @@ beforeAll(async () => {
   const types = [
     { name: 'a.plain' },
     { name: 'a.person', inputSchema: personSchema },
+    { name: 'a.nested', inputSchema: { type: 'array', items: { $ref: '#' } } },
     { name: 'b.plain' },
     { name: 'a.plain', namespace: 'elsewhere' },
   ];
@@ -82,6 +83,16 @@ describe.each(doorNames)('over %s', (doorName) => {
         reason: 'INPUT_INVALID',
         metadata: { task_type: 'a.person' },
         fields: [field],
+      });
+    });
+
+    it('that is nested too deeply to be checked is refused', async () => {
+      const input = data(Buffer.from('['.repeat(20_000) + ']'.repeat(20_000)));
+      await refused(() => door().call(submitTask, { type: 'a.nested', input }, rig.token('root')), {
+        code: 'InvalidArgument',
+        reason: 'INPUT_INVALID',
+        metadata: { task_type: 'a.nested' },
+        fields: ['input/'],
       });
     });
 

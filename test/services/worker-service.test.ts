@@ -27,6 +27,7 @@ beforeAll(async () => {
     { name: 'a.quick-too' },
     { name: 'a.contradicted' },
     { name: 'a.number', outputSchema: { type: 'number' } },
+    { name: 'a.nested', outputSchema: { type: 'array', items: { $ref: '#' } } },
     { name: 'b.plain' },
   ];
   for (const taskType of types) {
@@ -134,6 +135,18 @@ describe.each(doorNames)('a worker without a stream, over %s', (doorName) => {
     expect(tasks.map(({ task }) => [task?.state, task?.error?.code ?? ''])).toEqual([
       [TaskState.SUCCEEDED, ''],
       [TaskState.FAILED, 'OUTPUT_INVALID'],
+    ]);
+  });
+
+  it('has an output that is nested too deeply to be checked fail its task, and no other', async () => {
+    const { session, leases } = await leased(2, 'a.nested');
+    const deep = '['.repeat(20_000) + ']'.repeat(20_000);
+    const items = leases.map((lease, at) => ({ lease, output: data(at === 0 ? deep : '[]') }));
+    await door().call(reportTasks, { session, succeeded: { items } }, rig.token('root'));
+    const tasks = await Promise.all(leases.map(({ taskId: id }) => door().call(getTask, { id }, rig.token('root'))));
+    expect(tasks.map(({ task }) => [task?.state, task?.error?.code ?? ''])).toEqual([
+      [TaskState.FAILED, 'OUTPUT_INVALID'],
+      [TaskState.SUCCEEDED, ''],
     ]);
   });
 
