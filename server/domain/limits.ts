@@ -3,8 +3,19 @@ export const limits = {
   payloadBytesMaxDefault: 2 * 1024 * 1024,
   /** One gRPC message or HTTP body: a batch, or a payload with its envelope. */
   messageBytesMax: 8 * 1024 * 1024,
-  /** Of one JSON Schema as text: compiling one of this length holds up everything else for a second at the worst. */
+  /** Of one JSON Schema as text: compiling one of this length takes a second at the worst. */
   schemaCharactersMax: 128 * 1024,
+  /**
+   * A schema that takes longer to compile, and a payload that takes longer to be held against one, are refused, a quarter of
+   * a second later at the latest.
+   */
+  schemaCompileMs: 5_000,
+  schemaCheckMs: 1_000,
+  /** Checks against schemas that wait before callers are turned away, and their payloads. */
+  schemaChecksWaitingMax: 10_000,
+  schemaChecksBytesMax: 256 * 1024 * 1024,
+  /** The same of schemas that took too long before, each of which may take a second. */
+  slowSchemaChecksWaitingMax: 100,
   headerBytesMax: 64 * 1024,
   concurrentStreamsPerConnectionMax: 1_000,
 

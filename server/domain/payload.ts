@@ -34,9 +34,8 @@ export function jsonPayload(name: string, value: JsonValue, bytesMax: number): P
   return { data: Buffer.from(JSON.stringify(value)), contentType: jsonContentType };
 }
 
-/** What is wrong with a payload by a schema; nothing when there is no schema. */
-export function payloadViolations(payload: Payload, check: JsonCheck | undefined): readonly FieldViolation[] {
-  if (check === undefined) return [];
+/** What is wrong with a payload by a schema. */
+export function payloadViolations(payload: Payload, check: JsonCheck): readonly FieldViolation[] {
   if (!isJson(payload.contentType)) return [{ field: '/', description: `must be JSON, not ${payload.contentType}` }];
   let value: unknown;
   try {

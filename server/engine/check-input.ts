@@ -1,5 +1,5 @@
 import { DstcError, taskTypeNotFound } from '../domain/errors.ts';
-import { checkPayloadSize, type Payload, payloadViolations } from '../domain/payload.ts';
+import { checkPayloadSize, type Payload } from '../domain/payload.ts';
 import type { KnownTaskType, TaskTypes } from './task-types.ts';
 
 export interface CheckInputDeps {
@@ -17,7 +17,7 @@ export async function checkInput(
   checkPayloadSize('input', input, deps.payloadBytesMax);
   const known = await deps.types.get(namespace, type);
   if (known.row.deleteTime !== null) throw taskTypeNotFound(type);
-  const violations = payloadViolations(input, known.checkInput);
+  const violations = (await known.checkInput?.(input)) ?? [];
   const [first] = violations;
   if (first === undefined) return known;
   throw new DstcError(

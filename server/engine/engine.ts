@@ -73,7 +73,7 @@ interface EngineDeps {
 
 export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
   const parts = assembleEngine(deps, options);
-  const { accepts, progress, dependents, queueLimits } = parts;
+  const { accepts, progress, dependents, queueLimits, types } = parts;
   const ticker = startTicker({ ...deps, ...parts, ...options });
   return {
     ...parts,
@@ -81,6 +81,7 @@ export function startEngine(deps: EngineDeps, options: EngineOptions): Engine {
     async stop() {
       await ticker.stop();
       await Promise.all([accepts.stop(), progress.stop(), dependents.stop(), queueLimits.stop()]);
+      await types.stop();
     },
   };
 }

@@ -1,7 +1,7 @@
 import type { Fence } from '../domain/ids.ts';
 import type { Command } from '../domain/lifecycle.ts';
 import { limits } from '../domain/limits.ts';
-import { type Payload, payloadViolations } from '../domain/payload.ts';
+import type { Payload } from '../domain/payload.ts';
 import type { TaskState } from '../domain/task-state.ts';
 import type { Database, Sql } from '../store/database.ts';
 import { type LockedTask, lockCurrentLeases } from '../store/lock-tasks.ts';
@@ -166,7 +166,7 @@ async function outputError(
   // A report without a type is on a lease that is not held here: the fence will refuse it.
   if (type === undefined) return undefined;
   const { checkOutput } = await deps.types.get(namespace, type);
-  const [violation] = payloadViolations(output, checkOutput);
+  const [violation] = (await checkOutput?.(output)) ?? [];
   if (violation === undefined) return undefined;
   const message = `the output does not match the schema: ${violation.field} ${violation.description}`;
   return { code: 'OUTPUT_INVALID', message, kind: 'PERMANENT' };

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { DstcError, taskTypeNotFound } from '../domain/errors.ts';
-import { compileSchema, type JsonCheck } from '../domain/json-schema.ts';
 import type { Database } from '../store/database.ts';
 import { type Deletion, deleteFinishedTaskType } from '../store/delete-task-type.ts';
 import { insertSystemEvents } from '../store/insert-system-events.ts';
@@ -15,14 +14,15 @@ import {
   type TaskTypeRow,
   upsertTaskType,
 } from '../store/task-types.ts';
+import { createSchemaChecks, type PayloadCheck } from './schema-checks.ts';
 import type { Wake } from './wake.ts';
 
 /** A task type, ready for use. */
 export interface KnownTaskType {
   readonly row: TaskTypeRow;
   /** Undefined accepts anything. */
-  readonly checkInput: JsonCheck | undefined;
-  readonly checkOutput: JsonCheck | undefined;
+  readonly checkInput: PayloadCheck | undefined;
+  readonly checkOutput: PayloadCheck | undefined;
 }
 
 /** Who changes a type, and of which version alone; undefined is of any. */
@@ -46,6 +46,8 @@ export interface TaskTypes {
    * `ETAG_MISMATCH` as above.
    */
   readonly delete: (type: TaskTypeName, by: TypeChange) => Promise<void>;
+  /** Ends the checks against schemas. */
+  readonly stop: () => Promise<void>;
 }
 
 /** Reading a type for every task would double the statements; a second is how late a change may be on another node. */
@@ -53,6 +55,7 @@ const freshMs = 1_000;
 const typesMax = 10_000;
 
 export function createTaskTypes(deps: { readonly database: Database; readonly wake: Wake }): TaskTypes {
+  const schemas = createSchemaChecks();
   const known = new LRUCache<string, KnownTaskType>({ max: typesMax });
   const fresh = new LRUCache<string, Promise<KnownTaskType | undefined>>({ max: typesMax, ttl: freshMs });
 
@@ -63,8 +66,8 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
     if (last?.row.etag === row.etag) return last;
     const type: KnownTaskType = {
       row,
-      checkInput: row.inputSchema === null ? undefined : compileSchema('input_schema', row.inputSchema),
-      checkOutput: row.outputSchema === null ? undefined : compileSchema('output_schema', row.outputSchema),
+      checkInput: row.inputSchema === null ? undefined : schemas.checkOf('input_schema', row.inputSchema),
+      checkOutput: row.outputSchema === null ? undefined : schemas.checkOf('output_schema', row.outputSchema),
     };
     known.set(key, type);
     return type;
@@ -87,8 +90,8 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
     known: (namespace, name) => known.get(`${namespace}/${name}`),
 
     async apply(value, { actor, expectedEtag }) {
-      if (value.inputSchema !== null) compileSchema('task_type.input_schema', value.inputSchema);
-      if (value.outputSchema !== null) compileSchema('task_type.output_schema', value.outputSchema);
+      if (value.inputSchema !== null) await schemas.compile('task_type.input_schema', value.inputSchema);
+      if (value.outputSchema !== null) await schemas.compile('task_type.output_schema', value.outputSchema);
       // Postgres has no text with NUL in it, so such an etag was never one of ours.
       const row = expectedEtag?.includes('\0')
         ? undefined
@@ -141,6 +144,8 @@ export function createTaskTypes(deps: { readonly database: Database; readonly wa
           });
       }
     },
+
+    stop: schemas.stop,
   };
 }
 

@@ -28,6 +28,7 @@ beforeAll(async () => {
     { name: 'a.plain' },
     { name: 'a.person', inputSchema: personSchema },
     { name: 'a.nested', inputSchema: { type: 'array', items: { $ref: '#' } } },
+    { name: 'a.unique', inputSchema: { type: 'array', uniqueItems: true } },
     { name: 'b.plain' },
     { name: 'a.plain', namespace: 'elsewhere' },
   ];
@@ -94,6 +95,23 @@ describe.each(doorNames)('over %s', (doorName) => {
         metadata: { task_type: 'a.nested' },
         fields: ['input/'],
       });
+    });
+
+    it('that takes too long to be checked is refused, and other calls are answered meanwhile', async () => {
+      const { task } = await door().call(submitTask, { type: 'a.plain' }, rig.token('root'));
+      const input = json(Array.from({ length: 24_000 }, (_, a) => ({ a })));
+      let [isRefused, answered] = [false, 0];
+      const refusal = refused(() => door().call(submitTask, { type: 'a.unique', input }, rig.token('root')), {
+        code: 'InvalidArgument',
+        reason: 'INPUT_INVALID',
+        metadata: { task_type: 'a.unique' },
+        fields: ['input/'],
+      }).finally(() => {
+        isRefused = true;
+      });
+      for (; !isRefused; answered += 1) await door().call(getTask, { id: task?.id ?? '' }, rig.token('root'));
+      await refusal;
+      expect(answered).toBeGreaterThan(5);
     });
 
     it('may have a property that every JavaScript object has', async () => {
