@@ -72,7 +72,8 @@ function mountMethod(deps: ErrorDeps, spec: MethodImplSpec): MethodImplSpec {
         async *impl(requests: AsyncIterable<Message>, context: HandlerContext) {
           try {
             admit(context, permissions);
-            yield* spec.impl(validated(method.input, requests), context);
+            // Its handler holds each message against the rules: it may refuse a part of one.
+            yield* spec.impl(requests, context);
           } catch (error) {
             throw fail(error);
           }

@@ -17,6 +17,7 @@ import type { DoorLimits } from '../../server/doors/door-limits.ts';
 import { startGrpcDoor } from '../../server/doors/grpc.ts';
 import { startHttpDoor } from '../../server/doors/http.ts';
 import { mountServices } from '../../server/doors/pipeline.ts';
+import { soundMessages } from '../../server/doors/worker/sound-messages.ts';
 import { startTestIdentityProvider } from '../setup/identity-provider.ts';
 import { temporaryDirectory } from '../setup/temporary-directory.ts';
 
@@ -144,7 +145,7 @@ function servicesOf(seen: Seen) {
     createServiceImplSpec<typeof WorkerService>(WorkerService, {
       async *work(requests, context) {
         observe(context);
-        const inbound = requests[Symbol.asyncIterator]();
+        const inbound = soundMessages(requests, () => undefined);
         try {
           for (;;) {
             const next = await inbound.next();

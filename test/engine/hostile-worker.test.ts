@@ -217,6 +217,24 @@ describe('a worker on a stream', () => {
     await rig.worker({ ...hello, resume: { ...worker.session, held: [] } });
   });
 
+  test('that reports against the contract has that report refused alone', async () => {
+    const type = await rig.type();
+    const ids = await Promise.all([rig.submit(type), rig.submit(type), rig.submit(type), rig.submit(type)]);
+    const worker = await rig.workerOf(type, ids.length);
+    const leases = (await worker.assignments(ids.length)).map(leaseOf);
+    const [wrong, right, broken, last] = leases;
+    const output = { value: { case: 'data', value: Buffer.from('1') }, contentType: 'text' } as const;
+    worker.send({ case: 'succeeded', value: { items: [{ lease: wrong, output }, { lease: right }] } });
+    worker.send({ case: 'failed', value: { items: [{ lease: broken, error: { code: 'x y', message: 'it broke' } }] } });
+    worker.send({ case: 'succeeded', value: { items: [{ lease: last }] } });
+    expect((await worker.settlements(leases)).map(outcomeOf)).toEqual([
+      'REFUSED FIELD_INVALID',
+      'RECORDED',
+      'REFUSED FIELD_INVALID',
+      'RECORDED',
+    ]);
+  });
+
   test('resumed twice at once is served on one of the two, and keeps its lease', async () => {
     const type = await rig.type();
     const node = await rig.coordinator.startNode();

@@ -28,6 +28,7 @@ import { receiveHello, workerInfoOf } from './hello.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { receive } from './receive.ts';
 import type { WorkerReports } from './reports.ts';
+import { soundMessages } from './sound-messages.ts';
 import { createUnsettled } from './unsettled.ts';
 import { keepVigil } from './vigil.ts';
 
@@ -48,7 +49,7 @@ export async function* work(
   requests: AsyncIterable<WorkRequest>,
   context: HandlerContext,
 ): AsyncGenerator<WorkResponse> {
-  const inbound = requests[Symbol.asyncIterator]();
+  const inbound = soundMessages(requests, (refusal) => outbox.settle(refusal));
   const hello = await receiveHello(inbound);
   const caller = callerOf(context);
   const access = createAccess(deps.callers, caller, namespaceOf(hello));
