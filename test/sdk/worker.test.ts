@@ -69,6 +69,22 @@ test('does a thousand tasks, each once', async () => {
   expect([...runs.values()].every((count) => count === 1)).toBe(true);
 });
 
+test('does each task once although every handler computes for a while and blocks', async () => {
+  const runs: unknown[] = [];
+  await createWorker({ concurrency: 10 })
+    .handle('echo', (input) => {
+      runs.push(input);
+      for (const endMs = performance.now() + 400; performance.now() < endMs; );
+      return input;
+    })
+    .start();
+  const results = await client.submitMany(Array.from({ length: 20 }, (_, input) => ({ type: 'echo', input })));
+  const handles = results.flatMap((result) => (result.ok ? [result.handle] : []));
+  const outputs = await Promise.all(handles.map((handle) => handle.result({ timeoutMs: 30_000 })));
+  expect(outputs).toHaveLength(20);
+  expect(runs).toHaveLength(20);
+});
+
 test('tries again what may help, with what the attempt before left behind', async () => {
   await createWorker()
     .handle('echo', (_, context) => {

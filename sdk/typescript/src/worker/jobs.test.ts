@@ -59,12 +59,16 @@ function sent(outbox: Outbox) {
 const settled = (task: number, outcome: SettlementOutcome, message = '') =>
   ({ case: 'settled', value: create(SettledSchema, { items: [{ lease: lease(task), outcome, message }] }) }) as const;
 
-const turn = () => new Promise((resolve) => setImmediate(resolve));
+/** What was assigned has begun, and what has ended is reported. */
+async function turn(): Promise<void> {
+  for (let turns = 0; turns < 3; turns += 1) await new Promise((resolve) => setImmediate(resolve));
+}
 
 test('accepts what arrives, and reports what became of it', async () => {
   const it = worker();
   assign(it, [1, 2]);
   expect(sent(it.outbox)).toMatchObject([{ case: 'accepted', value: { leases: [lease(1), lease(2)] } }]);
+  await turn();
   it.running.get(1)?.resolve({ valid: true });
   it.running.get(2)?.reject(new PermanentError('BAD', 'no'));
   await turn();
@@ -74,9 +78,10 @@ test('accepts what arrives, and reports what became of it', async () => {
   ]);
 });
 
-test('starts one handler for an assignment that comes twice', () => {
+test('starts one handler for an assignment that comes twice', async () => {
   const it = worker({ concurrency: 2 });
   assign(it, [1, 1]);
+  await turn();
   expect(it.slots.running).toBe(1);
 });
 
@@ -91,6 +96,7 @@ test('starts handlers within the limits, of the type and in all', async () => {
   });
   assign(it, [1, 2]);
   assign(it, [3, 4], { taskType: 'b' });
+  await turn();
   expect([...it.running.keys()]).toEqual([1, 3]);
   it.running.get(3)?.resolve();
   await turn();
@@ -103,6 +109,7 @@ test('starts handlers within the limits, of the type and in all', async () => {
 test('keeps a result until it is settled', async () => {
   const it = worker();
   assign(it, [1]);
+  await turn();
   it.running.get(1)?.resolve();
   await turn();
   expect(it.jobs.leases()).toMatchObject([lease(1)]);
@@ -113,6 +120,7 @@ test('keeps a result until it is settled', async () => {
 test('says everything again that a resumed session keeps', async () => {
   const it = worker();
   assign(it, [1, 2, 3, 4]);
+  await turn();
   it.running.get(1)?.resolve();
   it.running.get(3)?.resolve();
   await turn();
@@ -139,6 +147,7 @@ test('says everything again that a resumed session keeps', async () => {
 test('stops a handler on cancel, and acknowledges once it has ended', async () => {
   const it = worker();
   assign(it, [1, 2]);
+  await turn();
   const items = [{ lease: lease(1), reason: 'changed my mind', grace: durationFromMs(10_000) }, { lease: lease(2) }];
   receive(it.deps, { case: 'cancels', value: create(CancelsSchema, { items }) });
   const reason = it.running.get(1)?.signal.reason;
@@ -154,9 +163,10 @@ test('stops a handler on cancel, and acknowledges once it has ended', async () =
   ]);
 });
 
-test('acknowledges a cancel at once when no handler has begun', () => {
+test('acknowledges a cancel at once when no handler has begun', async () => {
   const it = worker({ concurrency: 1, prefetch: 1 });
   assign(it, [1, 2]);
+  await turn();
   sent(it.outbox);
   receive(it.deps, { case: 'cancels', value: create(CancelsSchema, { items: [{ lease: lease(2) }] }) });
   expect(sent(it.outbox)).toMatchObject([{ case: 'cancelAcknowledged', value: { leases: [lease(2)] } }]);
@@ -165,6 +175,7 @@ test('acknowledges a cancel at once when no handler has begun', () => {
 test('wants less while a handler goes on without its lease, and the same again afterwards', async () => {
   const it = worker({ concurrency: 3 });
   assign(it, [1, 2]);
+  await turn();
   sent(it.outbox);
   receive(it.deps, settled(1, SettlementOutcome.LEASE_LOST));
   expect(sent(it.outbox)).toMatchObject([
@@ -181,7 +192,8 @@ test('wants less while a handler goes on without its lease, and the same again a
 test('stops a handler whose time is over', async () => {
   const it = worker();
   assign(it, [1], { runMs: 60_000 });
-  assign(it, [2], { runMs: 5 });
+  assign(it, [2], { runMs: 50 });
+  await turn();
   const signal = it.running.get(2)?.signal;
   await new Promise((resolve) => signal?.addEventListener('abort', resolve));
   expect(signal?.reason).toMatchObject({ interruption: 'RUN_TIMEOUT' });
@@ -191,6 +203,7 @@ test('stops a handler whose time is over', async () => {
 test('fails a task whose result is refused, and gives up when that is refused too', async () => {
   const it = worker();
   assign(it, [1]);
+  await turn();
   it.running.get(1)?.resolve('odd');
   await turn();
   sent(it.outbox);
@@ -206,9 +219,10 @@ test('fails a task whose result is refused, and gives up when that is refused to
   expect(it.jobs.held).toBe(0);
 });
 
-test('gives back what has not begun when it drains, and what arrives after', () => {
+test('gives back what has not begun when it drains, and what arrives after', async () => {
   const it = worker({ concurrency: 1, prefetch: 1 });
   assign(it, [1, 2]);
+  await turn();
   sent(it.outbox);
   it.jobs.drain('the worker stops');
   assign(it, [3]);
@@ -223,6 +237,7 @@ test('gives back what has not begun when it drains, and what arrives after', () 
 test('gives back what still runs when the grace is over, and forgets what comes of it', async () => {
   const it = worker();
   assign(it, [1, 2]);
+  await turn();
   it.jobs.drain('the worker stops');
   sent(it.outbox);
   it.jobs.interruptRunning('the worker stops');
@@ -239,6 +254,7 @@ test('gives back what still runs when the grace is over, and forgets what comes 
 test('keeps results but stops handlers when the lease must have ended', async () => {
   const it = worker();
   assign(it, [1, 2]);
+  await turn();
   it.running.get(1)?.resolve();
   await turn();
   it.jobs.loseUnfinished('out of reach');

@@ -16,6 +16,9 @@ export interface JobsDeps {
   readonly readDependencies: ReadDependencies;
 }
 
+/** How long handlers may be started one after the other; short beside any deadline, and long enough for hundreds. */
+const turnMsMax = 50;
+
 /** The leases that this worker holds: starts handlers within the limits, and keeps each result until it is settled. */
 export class Jobs {
   readonly #deps: JobsDeps;
@@ -24,6 +27,7 @@ export class Jobs {
   readonly #deadlines = deadlineTimer((nowMs) => this.#loseOverdue(nowMs));
   readonly #context: TaskContextDeps;
   #waiting: Job[] = [];
+  #startScheduled = false;
   #draining = false;
   payloadBytesMax = Number.POSITIVE_INFINITY;
 
@@ -71,11 +75,44 @@ export class Jobs {
     } else {
       this.#deadlines.arm(dueMsOf(job));
       this.#waiting.push(job);
-      this.#startWaiting();
+      this.#scheduleStart();
     }
   }
 
-  #startWaiting(): void {
+  /**
+   * Handlers begin two turns of the event loop later: what was put into the outbox is handed to the stream in the first
+   * one and is on the wire after it. A handler that computes would hold up the word that its task, and all that came
+   * with it, is accepted.
+   */
+  #scheduleStart(): void {
+    if (this.#startScheduled || this.#waiting.length === 0) return;
+    this.#startScheduled = true;
+    setImmediate(() => setImmediate(() => this.#startWaiting(performance.now() + turnMsMax)));
+  }
+
+  /** Starts handlers until the turn has lasted long enough; messages are read and written before the next ones begin. */
+  #startWaiting(turnEndMs: number): void {
+    const job = this.#takeStartable();
+    if (job === undefined) {
+      this.#startScheduled = false;
+      return;
+    }
+    this.#start(job);
+    // A tick queued by a microtask comes after all microtasks, and so after what the handler computes behind an await.
+    queueMicrotask(() =>
+      process.nextTick(() => {
+        if (performance.now() < turnEndMs) {
+          this.#startWaiting(turnEndMs);
+        } else {
+          this.#startScheduled = false;
+          this.#scheduleStart();
+        }
+      }),
+    );
+  }
+
+  /** Takes the first of those that wait whose type has a place. */
+  #takeStartable(): Job | undefined {
     const { slots } = this.#deps;
     for (let index = 0; index < this.#waiting.length && slots.anyFree(); ) {
       const job = this.#waiting[index];
@@ -84,8 +121,9 @@ export class Jobs {
         continue;
       }
       this.#waiting.splice(index, 1);
-      if (job?.state.phase === 'waiting') this.#start(job);
+      if (job?.state.phase === 'waiting') return job;
     }
+    return undefined;
   }
 
   #start(job: Job): void {
@@ -105,7 +143,7 @@ export class Jobs {
     this.#deps.slots.giveBack(job.assignment.taskType, { stray });
     if (stray) this.#announceDemand();
     else this.report(job, report);
-    this.#startWaiting();
+    this.#scheduleStart();
     this.#notify();
   }
 
