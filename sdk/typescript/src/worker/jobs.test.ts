@@ -78,6 +78,20 @@ test('accepts what arrives, and reports what became of it', async () => {
   ]);
 });
 
+test('goes on after an error with a code that is no text', async () => {
+  const it = worker();
+  assign(it, [1, 2]);
+  await turn();
+  sent(it.outbox);
+  it.running.get(1)?.reject(new PermanentError(404 as never, 'not found'));
+  it.running.get(2)?.resolve('fine');
+  await turn();
+  expect(sent(it.outbox)).toMatchObject([
+    { case: 'succeeded', value: { items: [{ lease: lease(2) }] } },
+    { case: 'failed', value: { items: [{ lease: lease(1), error: { code: '404', message: 'not found' } }] } },
+  ]);
+});
+
 test('starts one handler for an assignment that comes twice', async () => {
   const it = worker({ concurrency: 2 });
   assign(it, [1, 1]);

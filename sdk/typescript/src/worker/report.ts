@@ -41,12 +41,46 @@ export function failedBy(thrown: unknown, interruption: InterruptedError | undef
     case undefined:
       break;
   }
+  return attempt(() => failureOf(thrown)) ?? failed(FailureKind.TRANSIENT, handlerErrorCode, unreadable);
+}
+
+function failureOf(thrown: unknown): Report {
   if (thrown instanceof HandlerError) {
-    const retryAfterMs = thrown instanceof RetryableError ? thrown.retryAfterMs : undefined;
-    return failed(thrown.kind, thrown.code, thrown.message, retryAfterMs);
+    return failed(
+      attempt(() => kindOf(thrown.kind)) ?? FailureKind.TRANSIENT,
+      attempt(() => textOf(thrown.code)) ?? handlerErrorCode,
+      attempt(() => textOf(thrown.message)) ?? unreadable,
+      attempt(() => (thrown instanceof RetryableError ? thrown.retryAfterMs : undefined)),
+    );
   }
-  const message = thrown instanceof Error ? thrown.message : `a ${typeof thrown} was thrown`;
-  return failed(FailureKind.TRANSIENT, 'HANDLER_ERROR', message);
+  const message = attempt(() => messageOf(thrown)) ?? unreadable;
+  return failed(FailureKind.TRANSIENT, handlerErrorCode, message);
+}
+
+function messageOf(thrown: unknown): string {
+  if (thrown instanceof Error) return textOf(thrown.message);
+  return typeof thrown === 'string' ? thrown : `a ${typeof thrown} was thrown`;
+}
+
+const handlerErrorCode = 'HANDLER_ERROR';
+const unreadable = 'an error was thrown that cannot be read';
+
+/** Undefined when it throws: a handler may throw anything, also what has getters that throw in their turn. */
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The types say that it is a string; who writes JavaScript has no types. */
+function textOf(value: unknown): string {
+  return value === undefined ? '' : String(value);
+}
+
+function kindOf(kind: FailureKind): FailureKind | undefined {
+  return FailureKind[kind] === undefined ? undefined : kind;
 }
 
 export function failed(kind: FailureKind, code: string, message: string, retryAfterMs?: number): Report {
@@ -58,7 +92,7 @@ export function failed(kind: FailureKind, code: string, message: string, retryAf
       message: boundedText(message, messageBytesMax),
     }),
     retryAfterMs:
-      retryAfterMs === undefined || Number.isNaN(retryAfterMs)
+      typeof retryAfterMs !== 'number' || Number.isNaN(retryAfterMs)
         ? undefined
         : Math.round(Math.min(Math.max(retryAfterMs, 0), retryAfterMsMax)),
   };
