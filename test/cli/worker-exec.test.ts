@@ -154,3 +154,10 @@ test('leaves no program behind after the second signal', async () => {
   // Ends when nothing holds the other end open any more.
   await once(alive.resume(), 'end');
 });
+
+test('refuses a content type that no coordinator would take before it starts', async () => {
+  const args = ['worker', 'exec', '--type', 'count', '--content-type', 'text', '--', 'true'];
+  const running = startDstc(args, { env: { XDG_CONFIG_HOME: home, DSTC_TOKEN: 'token' }, cwd: home });
+  workers.push(running);
+  expect(await running.ended).toMatchObject({ code: 2, stderr: expect.stringContaining('"text" is no media type') });
+});

@@ -104,6 +104,19 @@ test('tries again what may help, with what the attempt before left behind', asyn
   ]);
 });
 
+test('fails the one task whose output has no media type, and goes on with the others', async () => {
+  await createWorker()
+    .handle('echo', (input) => (input === 'bad' ? { data: Buffer.from('x'), contentType: 'text' } : input))
+    .start();
+  const bad = await client.submit('echo', 'bad');
+  const good = await client.submit('echo', 'good');
+  expect(await client.awaitEnd(bad.id, { timeoutMs: 10_000 })).toMatchObject({
+    state: 'FAILED',
+    error: { code: 'OUTPUT_INVALID' },
+  });
+  expect(await good.result({ timeoutMs: 10_000 })).toBe('good');
+});
+
 test('tells how far it is', async () => {
   const held = heldHandler();
   await createWorker().handle('slow', held.handler).start();

@@ -28,7 +28,7 @@ export { CredentialsError } from './identity-provider.ts';
 export type { LimitKeyOptions, LimitOptions, RateOptions } from './limits.ts';
 export type { Namespace, Namespaces } from './namespaces.ts';
 export type { Pause, PauseOptions } from './pause-state.ts';
-export type { BinaryPayload, JsonValue } from './payload.ts';
+export { type BinaryPayload, isContentType, type JsonValue } from './payload.ts';
 export type { DeadlineOptions, RetryOptions } from './policies.ts';
 export type { EventPublishing, EventRuleOutcome, PublishedEvent, PublishResult } from './publish-events.ts';
 export type { RebuildEventsOptions } from './rebuild-events.ts';

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { PayloadSchema } from '@dstc/contract/dstc/v1/payload_pb';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodePayload, encodePayload } from './payload.ts';
+import { decodePayload, encodePayload, isContentType } from './payload.ts';
 
 test('brings every JSON value back as it was', () => {
   fc.assert(
@@ -37,4 +37,19 @@ test('reads no payload and an empty one as undefined', () => {
   expect(decodePayload(undefined)).toBeUndefined();
   expect(decodePayload(create(PayloadSchema))).toBeUndefined();
   expect(decodePayload(create(PayloadSchema, { value: { case: 'data', value: new Uint8Array() } }))).toBeUndefined();
+});
+
+test.each([
+  ['', true],
+  ['text/plain', true],
+  ['text/plain; charset=utf-8', true],
+  ['application/vnd.x+json', true],
+  ['text', false],
+  ['/plain', false],
+  ['text/plain\n', false],
+  ['text/plain; charset', false],
+  [`text/${'x'.repeat(122)}`, true],
+  [`text/${'x'.repeat(123)}`, false],
+])('knows whether the contract takes the content type %j: %s', (contentType, taken) => {
+  expect(isContentType(contentType)).toBe(taken);
 });

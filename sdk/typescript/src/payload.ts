@@ -1,5 +1,6 @@
-import { create, type JsonValue, toJson } from '@bufbuild/protobuf';
+import { create, getOption, type JsonValue, toJson } from '@bufbuild/protobuf';
 import { ValueSchema } from '@bufbuild/protobuf/wkt';
+import { field } from '@dstc/contract/buf/validate/validate_pb';
 import { type Payload, PayloadSchema } from '@dstc/contract/dstc/v1/payload_pb';
 
 /** Bytes of any media type, for inputs and outputs that are not JSON. */
@@ -37,6 +38,19 @@ export function decodePayload(payload: Payload | undefined): unknown {
 /** Bytes of the data, for keeping messages under their limit. */
 export function payloadBytes(payload: Payload | undefined): number {
   return payload?.value.case === 'data' ? payload.value.value.length : 0;
+}
+
+/** Whether the contract takes it: a media type, or nothing, which stands for JSON. */
+export function isContentType(contentType: string): boolean {
+  return contentType.length <= contentTypeRule.charsMax && contentTypeRule.pattern.test(contentType);
+}
+
+const contentTypeRule = readContentTypeRule();
+
+function readContentTypeRule(): { readonly pattern: RegExp; readonly charsMax: number } {
+  const { type } = getOption(PayloadSchema.field.contentType, field);
+  if (type.case !== 'string') throw new Error('the contract has no rule for content types');
+  return { pattern: new RegExp(type.value.pattern), charsMax: Number(type.value.maxLen) };
 }
 
 function isBinaryPayload(value: unknown): value is BinaryPayload {

@@ -7,6 +7,7 @@ import { errorText } from '../error-text.ts';
 import { parseStatuses, transientStatusesDefault } from '../exec/exit-status.ts';
 import { findProgram } from '../exec/find-program.ts';
 import type { Running } from '../exec/run-program.ts';
+import { UsageError } from '../exit.ts';
 import {
   type CallFlags,
   callAliases,
@@ -38,9 +39,12 @@ const exec = buildCommand<ExecFlags, string[], CliContext>({
     ...args
   ) {
     const { screen, interrupted } = this;
+    const { isContentType, Worker } = await import('@dstc/sdk');
+    if (contentType !== undefined && !isContentType(contentType)) {
+      throw new UsageError(`--content-type "${contentType}" is no media type: write one such as image/png`);
+    }
     const program = await findProgram(this.process.env, command);
     const target = await this.target(connection, 'worker');
-    const { Worker } = await import('@dstc/sdk');
     const { programHandler } = await import('../exec/program-handler.ts');
     const running: Running = new Set();
     // Programs live in process groups of their own, so nothing else ends them when this process has no time left.

@@ -87,3 +87,17 @@ test('fails a task whose output no coordinator would take', () => {
   });
   expect(succeeded('x', 50)).toMatchObject({ kind: 'succeeded' });
 });
+
+test.each(['text', 'text/', 'a/b; c', `text/${'x'.repeat(130)}`])(
+  'fails a task whose output is of the type %s',
+  (contentType) => {
+    expect(succeeded({ data: Buffer.from('x'), contentType }, 50)).toMatchObject({
+      kind: 'failed',
+      error: {
+        code: 'OUTPUT_INVALID',
+        kind: FailureKind.PERMANENT,
+        message: 'the content type of the output is no media type',
+      },
+    });
+  },
+);

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { Payload } from '@dstc/contract/dstc/v1/payload_pb';
 import { FailureKind, type TaskError, TaskErrorSchema } from '@dstc/contract/dstc/v1/task_pb';
-import { encodePayload, payloadBytes } from '../payload.ts';
+import { encodePayload, isContentType, payloadBytes } from '../payload.ts';
 import { HandlerError, type InterruptedError, RetryableError } from './handler-errors.ts';
 import { boundedText } from './text.ts';
 
@@ -20,12 +20,14 @@ const retryAfterMsMax = 7 * 24 * 3_600_000;
 export function succeeded(output: unknown, payloadBytesMax: number): Report {
   const payload = encodePayload(output);
   const bytes = payloadBytes(payload);
-  if (bytes <= payloadBytesMax) return { kind: 'succeeded', output: payload };
-  return failed(
-    FailureKind.PERMANENT,
-    'OUTPUT_INVALID',
-    `the output has ${bytes} bytes; the limit is ${payloadBytesMax}`,
-  );
+  if (bytes > payloadBytesMax) return outputInvalid(`the output has ${bytes} bytes; the limit is ${payloadBytesMax}`);
+  // The coordinator would end the stream over it, and with it what others have reported.
+  if (!isContentType(payload.contentType)) return outputInvalid('the content type of the output is no media type');
+  return { kind: 'succeeded', output: payload };
+}
+
+function outputInvalid(message: string): Report {
+  return failed(FailureKind.PERMANENT, 'OUTPUT_INVALID', message);
 }
 
 /** For what a handler threw. One that was told to stop has no failure of its own to tell. */
