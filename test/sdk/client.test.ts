@@ -116,6 +116,19 @@ test('submits many, with a result for each', async () => {
   expect(listed).toBe(1_199);
 });
 
+test('refuses what is too large for a message alone, and submits what is before and after it', async () => {
+  const of = (input: unknown): Submission => ({ type: 'bytes.keep', input, delayMs: 60_000 });
+  const huge = of('x'.repeat(9 * 1024 * 1024));
+  const submitted = async (submissions: readonly Submission[]) =>
+    (await client.submitMany(submissions)).map((result) => result.ok || result.error.reason);
+  expect(await submitted([of(1), huge, of(2), of(3)])).toEqual([true, 'MESSAGE_TOO_LARGE', true, true]);
+  expect(await submitted([huge, of(1), { ...of(2), dependsOn: [huge] }])).toEqual([
+    'MESSAGE_TOO_LARGE',
+    true,
+    'MESSAGE_TOO_LARGE',
+  ]);
+});
+
 test('throws when nothing of many was submitted', async () => {
   const stranger = createClient({ address: coordinator.grpcAddress, credentials: staticToken('not-a-token') });
   await expect(stranger.submitMany([{ type: 'bytes.keep' }])).rejects.toMatchObject({ reason: 'TOKEN_INVALID' });

@@ -65,6 +65,7 @@ export interface Client extends Control, ControlMany, EventPublishing {
   /**
    * Any number of tasks; the result at an index belongs to the submission at that index. Throws when nothing was
    * submitted; when a later batch fails as a whole, its submissions and those after it have that error as their result.
+   * A submission that is too large for a message is refused alone.
    */
   submitMany(submissions: Iterable<Submission>): Promise<SubmitResult[]>;
   get(id: string): Promise<Task>;

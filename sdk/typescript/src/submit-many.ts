@@ -17,7 +17,10 @@ export interface SubmitManyDeps {
   readonly handleOf: (task: ContractTask, alreadyExisted: boolean) => TaskHandle;
 }
 
-/** Submits one batch after the other, which keeps the order; after a batch that fails as a whole, no other is tried. */
+/**
+ * Submits one batch after the other, which keeps the order. After a batch that fails as a whole no other is tried, unless
+ * it was one submission that is too large.
+ */
 export async function submitInBatches(
   namespace: string,
   submissions: Iterable<Submission>,
@@ -31,9 +34,12 @@ export async function submitInBatches(
     try {
       answers = failure === undefined ? await submitBatch(batch, known, deps) : refuseAll(batch, failure);
     } catch (error) {
-      if (!(error instanceof DstcError) || results.length === 0) throw error;
-      failure = error;
-      answers = refuseAll(batch, failure);
+      if (!(error instanceof DstcError)) throw error;
+      if (!isTooLargeAlone(batch, error)) {
+        if (results.length === 0) throw error;
+        failure = error;
+      }
+      answers = refuseAll(batch, error);
     }
     for (const [index, { submission }] of batch.entries()) {
       const answer = answers[index];
@@ -82,6 +88,10 @@ function placeOf(
   throw new TypeError(
     `a submission depends on one of type ${on.type} that is not among those before it, nor among the thousand around it`,
   );
+}
+
+function isTooLargeAlone(batch: readonly Prepared[], error: DstcError): boolean {
+  return batch.length === 1 && error.reason === 'MESSAGE_TOO_LARGE';
 }
 
 function refuseAll(batch: readonly Prepared[], error: DstcError): SubmitResult[] {
