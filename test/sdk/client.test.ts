@@ -194,6 +194,17 @@ test('steers all tasks that match, from page to page', async () => {
     changed: 5,
   });
   expect(await operator.skipMany({ labels: { story: 'many', few: { notIn: ['no'] } } })).toMatchObject({ changed: 5 });
+  for (const condition of ['types', 'states', 'errorCodes', 'errorFingerprints']) {
+    const selection = { labels, [condition]: [] };
+    await expect(operator.cancelMany(selection, { dryRun: true })).rejects.toMatchObject({
+      reason: 'FIELD_INVALID',
+      violations: [{ field: `filter.${condition}` }],
+    });
+  }
+  const mistyped = { labels, type: ['bytes.keep'] };
+  const misfits = { reason: 'FIELD_INVALID', violations: [{ field: 'filter.type' }] };
+  await expect(operator.cancelMany(mistyped, { dryRun: true })).rejects.toMatchObject(misfits);
+  await expect(client.list(mistyped)[Symbol.asyncIterator]().next()).rejects.toMatchObject(misfits);
   await expect(operator.cancelMany({})).rejects.toMatchObject({
     reason: 'FIELD_INVALID',
     violations: [{ field: 'filter' }],

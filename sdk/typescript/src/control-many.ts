@@ -12,7 +12,7 @@ import {
 } from '@dstc/contract/dstc/v1/task_service_pb';
 import type { Caller } from './caller.ts';
 import type { ControlOptions } from './control.ts';
-import { filterOf, type TaskFilter } from './task-filter.ts';
+import { narrowFilterOf, type TaskFilter } from './task-filter.ts';
 
 /** What became of the tasks that match. */
 export interface ControlManyResult {
@@ -47,7 +47,7 @@ export interface RedriveManyOptions extends ControlManyOptions {
 
 /**
  * Steers all tasks that match a filter with at least one condition, or `'all'` of the namespace: oldest first, those of
- * the types that the caller may steer.
+ * the types that the caller may steer. An empty list in the filter is refused.
  */
 export interface ControlMany {
   cancelMany(filter: TaskFilter | 'all', options?: CancelManyOptions): Promise<ControlManyResult>;
@@ -90,7 +90,7 @@ export function createControlMany(caller: Caller, namespace: string): ControlMan
     requestOf: (page: Page) => MessageShape<Input>,
   ): Promise<ControlManyResult> {
     const { reason = '', dryRun = false, pageSize = 0, onProgress, signal } = options;
-    const which = filter === 'all' ? { all: true } : { all: false, filter: filterOf(filter) };
+    const which = filter === 'all' ? { all: true } : { all: false, filter: narrowFilterOf(filter) };
     let result: ControlManyResult = { matched: 0, changed: 0, sampleIds: [] };
     let pageToken = '';
     do {

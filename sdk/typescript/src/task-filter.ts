@@ -8,6 +8,7 @@ import {
   TaskFilterSchema,
 } from '@dstc/contract/dstc/v1/task_filter_pb';
 import { TaskState as ContractState } from '@dstc/contract/dstc/v1/task_pb';
+import { DstcError } from './errors.ts';
 import type { TaskState } from './task.ts';
 
 /** What is asked of a label: a value, or one of several, or none of several, or whether there is one. */
@@ -35,9 +36,22 @@ export interface TaskFilter {
   readonly deadLettersOnly?: boolean | undefined;
 }
 
+/** For a call that changes all that match: a selection that was worked out and came out empty is not everything. */
+export function narrowFilterOf(filter: TaskFilter): ContractFilter {
+  for (const [name, value] of Object.entries(filter)) {
+    if (Array.isArray(value) && value.length === 0) {
+      throw invalid(name, 'an empty list matches nothing; leave it out to match everything');
+    }
+  }
+  return filterOf(filter);
+}
+
 export function filterOf(filter: TaskFilter): ContractFilter {
-  const { types = [], states = [], labels = {}, errorCodes = [], errorFingerprints = [], paused } = filter;
-  const { createdAfter, createdBefore, finishedAfter, finishedBefore, deadLettersOnly = false } = filter;
+  const { types = [], states = [], labels = {}, errorCodes = [], errorFingerprints = [], paused, ...more } = filter;
+  const { createdAfter, createdBefore, finishedAfter, finishedBefore, deadLettersOnly = false, ...unknown } = more;
+  // A condition with a mistake in its name would be no condition.
+  const [mistake] = Object.keys(unknown);
+  if (mistake !== undefined) throw invalid(mistake, 'there is no such condition');
   return create(TaskFilterSchema, {
     types: [...types],
     states: states.map((state) => ContractState[state]),
@@ -62,4 +76,13 @@ export function selectorOf(key: string, condition: LabelCondition): LabelSelecto
 
 function selector(key: string, operator: LabelOperator, values: readonly string[]): LabelSelector {
   return create(LabelSelectorSchema, { key, operator, values: [...values] });
+}
+
+function invalid(field: string, description: string): DstcError {
+  return new DstcError({
+    reason: 'FIELD_INVALID',
+    code: 'INVALID_ARGUMENT',
+    message: `filter.${field}: ${description}`,
+    violations: [{ field: `filter.${field}`, description }],
+  });
 }
