@@ -271,6 +271,8 @@ test('sends progress and its checkpoint, and gives the next attempt its checkpoi
   const { context } = await nextRun();
   expect(context.checkpoint()).toEqual({ line: 7 });
   expect(context.task).toMatchObject({ id: 'task-1', type: 'a', attempt: 1, attemptsMax: 5 });
+  // What is no number would be NaN on the wire, over which the coordinator would end the stream.
+  expect(() => context.progress({ percent: 'half' as never })).toThrow(RangeError);
   context.progress({ percent: 10, checkpoint: { line: 8 } });
   context.progress({ percent: 250, message: 'nearly' });
   const { items } = (await stream.next('progress')).value;

@@ -121,7 +121,8 @@ export function taskContext(job: Job, { onProgress, readDependencies }: TaskCont
 function mergeProgress(job: Job, { percent, message, checkpoint }: ProgressUpdate): void {
   const merged = job.progress ?? create(TaskProgressSchema);
   if (percent !== undefined) {
-    if (Number.isNaN(percent)) throw new RangeError('percent must be a number from 0 to 100');
+    if (typeof percent !== 'number' || Number.isNaN(percent))
+      throw new RangeError('percent must be a number from 0 to 100');
     merged.percent = Math.min(100, Math.max(0, percent));
   }
   if (message !== undefined) merged.message = boundedText(message, messageBytesMax);
