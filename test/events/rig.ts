@@ -14,7 +14,7 @@ import { openSubscriber, type Subscriber, type SubscriberOptions } from './subsc
 /** root may do everything, alice everything with types below `a.`, reader reads those; stranger is another tenant. */
 export const policyText = `
 roles:
-  all: [submit, work, read, read_payload, cancel, redrive, pause, configure, approve, operate]
+  all: [submit, work, read, read_payload, cancel, redrive, pause, configure, approve, operate, monitor]
   reader: [read]
 bindings:
   - { role: all, claims: { client_id: root }, namespaces: ['*'], task_types: ['*'] }
