@@ -19,6 +19,8 @@ export interface ProgressReports {
   readonly add: (from: Reporting, fence: Fence, progress: Progress) => void;
   /** What may not be stored yet of a lease, for the transaction that ends it: once it has ended, progress is refused. */
   readonly take: (from: Pick<Reporter, 'fence' | 'sessionId'>) => ProgressReport | undefined;
+  /** Takes back what was taken, as that transaction has failed. */
+  readonly restore: (report: ProgressReport) => void;
   /** Stores what is there, once, and then nothing more: a node must also end while Postgres is away. */
   readonly stop: () => Promise<void>;
 }
@@ -55,7 +57,7 @@ export function createProgressReports(deps: {
     } catch (error) {
       const isAway = error instanceof DstcError;
       deps.log[isAway ? 'warn' : 'error']({ err: error, reports: reports.length }, 'progress was not stored');
-      if (isAway) for (const report of reports) latest.set(report.fence.leaseId, newest(report) ?? report);
+      if (isAway) for (const report of writing.values()) latest.set(report.fence.leaseId, newest(report) ?? report);
     } finally {
       writing = new Map();
       scheduled = false;
@@ -76,8 +78,17 @@ export function createProgressReports(deps: {
   return {
     take(from) {
       const report = newest(from);
-      if (report !== undefined) latest.delete(report.fence.leaseId);
+      if (report === undefined) return undefined;
+      latest.delete(report.fence.leaseId);
+      // If that write fails, it must not bring back what is older than what was taken.
+      writing.delete(report.fence.leaseId);
       return report;
+    },
+    restore(report) {
+      const newer = newest(report);
+      const checkpoint = newer?.checkpoint ?? report.checkpoint;
+      latest.set(report.fence.leaseId, { ...(newer ?? report), checkpoint });
+      schedule();
     },
     add(from, fence, progress) {
       const earlier = newest({ fence, sessionId: from.sessionId });

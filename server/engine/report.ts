@@ -176,13 +176,17 @@ async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Pr
   const first = firstOfEach(reports);
   const successes = [...first.values()];
   const progress = pendingProgress(deps, successes);
-  const recorded =
+  const writing =
     progress.length === 0
-      ? await deps.database.run((sql) => succeedCurrentLeases(sql, successes))
-      : await deps.database.transaction(async (sql) => {
+      ? deps.database.run((sql) => succeedCurrentLeases(sql, successes))
+      : deps.database.transaction(async (sql) => {
           await storeCurrentProgress(sql, progress);
           return succeedCurrentLeases(sql, successes);
         });
+  const recorded = await writing.catch((error: unknown) => {
+    for (const report of progress) deps.progress.restore(report);
+    throw error;
+  });
   const keys = new Set(recorded.map(keyOf));
   const results = reports.map((report) => keys.has(keyOf(report)) && first.get(keyOf(report)) === report);
   const ended = reports.filter((_, index) => results[index]).map((report) => report.fence.taskId);
@@ -209,6 +213,7 @@ async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promi
   });
   const { ended, changes } = await writing.catch((error: unknown) => {
     for (const accept of accepts) deps.accepts.restore(accept);
+    for (const report of progress) deps.progress.restore(report);
     throw error;
   });
   announceMoves(deps.wake, [...ended.values()]);

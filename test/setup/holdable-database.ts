@@ -9,6 +9,8 @@ export interface Hold {
   /** Resolves when everything is written and only the commit is missing. */
   readonly reached: Promise<void>;
   readonly release: () => void;
+  /** Rolls back with this error instead. */
+  readonly fail: (error: unknown) => void;
 }
 
 export function holdable(real: Database): HoldableDatabase {
@@ -47,7 +49,7 @@ export function holdable(real: Database): HoldableDatabase {
       const reached = Promise.withResolvers<void>();
       const released = Promise.withResolvers<void>();
       next = { reached: reached.resolve, released: released.promise };
-      return { reached: reached.promise, release: released.resolve };
+      return { reached: reached.promise, release: released.resolve, fail: released.reject };
     },
   };
 }
