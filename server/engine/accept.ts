@@ -50,19 +50,25 @@ export function createAccepts(deps: {
   /** Under way to the database, where the end of their tasks may come before them. Writing one twice is harmless. */
   let writing = new Map<LeaseId, Outstanding>();
   let scheduled = false;
+  let timer: NodeJS.Timeout | undefined;
+  let underWay = Promise.resolve();
   let isStopped = false;
   let wasAway = false;
 
   function schedule(): void {
     if (scheduled || isStopped || outstanding.size === 0) return;
     scheduled = true;
-    setTimeout(() => void write(), wasAway ? limits.pollIntervalMs : gatherMs);
+    const waitMs = wasAway ? limits.pollIntervalMs : gatherMs;
+    timer = setTimeout(() => {
+      underWay = write();
+    }, waitMs);
   }
 
   async function write(): Promise<void> {
-    writing = new Map([...outstanding].slice(0, limits.groupCommitItemsMax));
-    for (const leaseId of writing.keys()) outstanding.delete(leaseId);
-    const reports = [...writing.values()].map(acceptanceOf);
+    const batch = new Map([...outstanding].slice(0, limits.groupCommitItemsMax));
+    writing = batch;
+    for (const leaseId of batch.keys()) outstanding.delete(leaseId);
+    const reports = [...batch.values()].map(acceptanceOf);
     try {
       if (reports.length === 0) return;
       await deps.database.run((sql) => acceptCurrentLeases(sql, reports));
@@ -74,7 +80,7 @@ export function createAccepts(deps: {
       wasAway = isAway;
       deps.log[isAway ? 'warn' : 'error']({ err: error, accepts: reports.length }, 'accepts were not written');
       // The leases stand without.
-      if (isAway) for (const [leaseId, accept] of writing) outstanding.set(leaseId, accept);
+      if (isAway) for (const [leaseId, accept] of batch) outstanding.set(leaseId, accept);
     } finally {
       writing = new Map();
       scheduled = false;
@@ -102,6 +108,8 @@ export function createAccepts(deps: {
     },
     async stop() {
       isStopped = true;
+      clearTimeout(timer);
+      await underWay;
       for (let left = outstanding.size; left > 0; left -= limits.groupCommitItemsMax) await write();
     },
   };

@@ -35,21 +35,26 @@ export function createProgressReports(deps: {
   let writing = new Map<LeaseId, ProgressReport>();
   let lastWriteMs = Number.NEGATIVE_INFINITY;
   let scheduled = false;
+  let timer: NodeJS.Timeout | undefined;
+  let underWay = Promise.resolve();
   let isStopped = false;
 
   function schedule(): void {
     if (scheduled || isStopped || latest.size === 0) return;
     scheduled = true;
     const waitMs = Math.max(0, lastWriteMs + limits.progressStoreIntervalMs - performance.now());
-    setTimeout(() => void write(), waitMs);
+    timer = setTimeout(() => {
+      underWay = write();
+    }, waitMs);
   }
 
   async function write(): Promise<void> {
     // What was gathered meanwhile goes in as many statements as it takes, and only then is there a pause.
     if (latest.size <= limits.groupCommitItemsMax) lastWriteMs = performance.now();
-    writing = new Map([...latest].slice(0, limits.groupCommitItemsMax));
-    for (const leaseId of writing.keys()) latest.delete(leaseId);
-    const reports = [...writing.values()];
+    const batch = new Map([...latest].slice(0, limits.groupCommitItemsMax));
+    writing = batch;
+    for (const leaseId of batch.keys()) latest.delete(leaseId);
+    const reports = [...batch.values()];
     try {
       if (reports.length === 0) return;
       await deps.database.run((sql) => storeCurrentProgress(sql, reports));
@@ -57,7 +62,7 @@ export function createProgressReports(deps: {
     } catch (error) {
       const isAway = error instanceof DstcError;
       deps.log[isAway ? 'warn' : 'error']({ err: error, reports: reports.length }, 'progress was not stored');
-      if (isAway) for (const report of writing.values()) latest.set(report.fence.leaseId, newest(report) ?? report);
+      if (isAway) for (const report of batch.values()) latest.set(report.fence.leaseId, newest(report) ?? report);
     } finally {
       writing = new Map();
       scheduled = false;
@@ -104,6 +109,8 @@ export function createProgressReports(deps: {
     },
     async stop() {
       isStopped = true;
+      clearTimeout(timer);
+      await underWay;
       for (let left = latest.size; left > 0; left -= limits.groupCommitItemsMax) await write();
     },
   };
