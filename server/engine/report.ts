@@ -43,10 +43,9 @@ export interface EndReport {
   readonly error?: StoredError;
   readonly retryAfterMs?: number | undefined;
   readonly reason?: string;
+  /** False when it is not its worker that says so, which then may never have begun; left out, only an undelivered one is not. */
+  readonly byWorker?: boolean;
 }
-
-/** Who gives leases back that never came to their worker, or that it may not have any more. */
-export const takeBackActor = 'system:dispatch';
 
 export interface Reports {
   /** Records a result; one that breaks the type's output schema or the payload limit fails the task. */
@@ -104,7 +103,7 @@ export function createReports(deps: ReportDeps): Reports {
   });
 
   async function end(from: Reporting, report: EndReport): Promise<Settlement> {
-    const byWorker = from.actor !== takeBackActor && report.command !== 'undeliver';
+    const { command, byWorker = command !== 'undeliver' } = report;
     const written = await endings.add({ ...report, byWorker, sessionId: from.sessionId, actor: from.actor });
     if (written === undefined) return explain(from, report.fence);
     return written.state === undefined ? { outcome: 'not allowed' } : { outcome: 'recorded', state: written.state };

@@ -1,8 +1,11 @@
 import type { Logger } from 'pino';
 import { DstcError } from '../domain/errors.ts';
 import type { HeldLease, Reporting } from './live-session.ts';
-import { type Reports, takeBackActor } from './report.ts';
+import type { Reports } from './report.ts';
 import type { Tally } from './tally.ts';
+
+/** How histories name it. */
+const actor = 'system:dispatch';
 
 /** Leases that are to go back to the queue without costing an attempt. */
 export interface TakeBacks {
@@ -27,7 +30,7 @@ export function createTakeBacks(deps: {
     const { sessionId, namespace, may } = from;
     const command = lease.accepted ? 'release' : 'undeliver';
     deps.reports
-      .end({ sessionId, namespace, may, actor: takeBackActor }, { fence: lease.fence, command, reason })
+      .end({ sessionId, namespace, may, actor }, { fence: lease.fence, command, reason, byWorker: false })
       .then(({ outcome }) => {
         if (command === 'undeliver' && outcome === 'recorded') deps.tally.add('assignmentsTakenBack');
       })
