@@ -172,22 +172,24 @@ async function outputError(
 }
 
 async function writeSuccesses(deps: ReportDeps, reports: readonly Success[]): Promise<readonly boolean[]> {
-  const first = firstOfEach(reports);
-  const successes = [...first.values()];
+  const firsts = firstOfEach(reports);
+  const successes = [...firsts.values()];
   const progress = pendingProgress(deps, successes);
   const writing =
     progress.length === 0
       ? deps.database.run((sql) => succeedCurrentLeases(sql, successes))
-      : deps.database.transaction(async (sql) => {
+      : deps.database.shortTransaction(async (sql, { first, last }) => {
+          // All of them at once: the order of locks holds only within a statement, and not all have progress.
+          await first(() => lockCurrentLeases(sql, successes));
           await storeCurrentProgress(sql, progress);
-          return succeedCurrentLeases(sql, successes);
+          return last(() => succeedCurrentLeases(sql, successes));
         });
   const recorded = await writing.catch((error: unknown) => {
     for (const report of progress) deps.progress.restore(report);
     throw error;
   });
   const keys = new Set(recorded.map(keyOf));
-  const results = reports.map((report) => keys.has(keyOf(report)) && first.get(keyOf(report)) === report);
+  const results = reports.map((report) => keys.has(keyOf(report)) && firsts.get(keyOf(report)) === report);
   const ended = reports.filter((_, index) => results[index]).map((report) => report.fence.taskId);
   if (recorded.length > 0) deps.wake.eventsWritten.give(undefined);
   deps.wake.tasksChanged.give({ ids: ended, ended: true });
@@ -204,10 +206,14 @@ async function writeEndings(deps: ReportDeps, reports: readonly Ending[]): Promi
   const firsts = [...byLease.values()].flatMap(([first]) => first ?? []);
   const accepts = firsts.flatMap((report) => (report.command === 'undeliver' ? [] : (deps.accepts.take(report) ?? [])));
   const progress = pendingProgress(deps, firsts);
-  const writing = deps.database.transaction(async (sql) => {
+  const writing = deps.database.shortTransaction(async (sql, { first }) => {
+    // All of them at once: the order of locks holds only within a statement, and not all have an accept or progress.
+    let locked = await first(() => lockCurrentLeases(sql, firsts));
     if (accepts.length > 0) await acceptCurrentLeases(sql, accepts.map(acceptanceOf));
     if (progress.length > 0) await storeCurrentProgress(sql, progress);
-    const ended = await endInTurn(sql, await lockCurrentLeases(sql, firsts), byLease);
+    // An accept changes what the moves build on.
+    if (accepts.length > 0) locked = await lockCurrentLeases(sql, firsts);
+    const ended = await endInTurn(sql, locked, byLease);
     return { ended, changes: await deps.circuits.openByFatal(sql, [...ended.values()]) };
   });
   const { ended, changes } = await writing.catch((error: unknown) => {
