@@ -5,8 +5,8 @@ import { schemaMistake } from './schema-mistake.ts';
 /** An issuer as the settings file has it. */
 type ListedIssuer = Omit<IssuerProfile, 'audience'> & Partial<Pick<IssuerProfile, 'audience'>>;
 
-/** More would keep tokens alive well past their end. */
-const clockToleranceSecondsMax = 300;
+/** A node whose clock is an hour off can be made to serve; more would keep tokens alive well past their end. */
+const clockToleranceSecondsMax = 7_200;
 const maxAgeSecondsMax = 31_536_000;
 
 const name = { type: 'string', minLength: 1 };

@@ -23,3 +23,15 @@ test.each([
     expect(rows.map(({ kind }) => kind)).toEqual(['submitted', 'leased', ...kinds]);
   },
 );
+
+test.each([
+  { actor: 'worker@idp.example', outcome: 'already recorded' },
+  { actor: 'system:serviceaccount:shop:mailer@idp.example', outcome: 'already recorded' },
+  { actor: 'system:dispatch', outcome: 'lease lost' },
+])('a report that $actor has made before is told to be $outcome', async ({ actor, outcome }) => {
+  const [fence] = await rig.lease(1);
+  if (fence === undefined) throw new Error('no lease');
+  const report = { fence, command: 'release' } as const;
+  await rig.engine.reports.end({ ...rig.from, actor }, report);
+  expect(await rig.engine.reports.end({ ...rig.from, actor }, report)).toEqual({ outcome });
+});

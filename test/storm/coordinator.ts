@@ -28,6 +28,8 @@ export interface StormCoordinatorOptions {
   readonly onStall: (stall: Stall) => void;
 }
 
+/** One that ends so often before it serves will not serve, and its log says why. */
+const startsMax = 50;
 /** Whoever only looks whether a port is free has it for a moment. */
 const takenTimesMax = 2;
 
@@ -64,7 +66,9 @@ export function stormCoordinator(options: StormCoordinatorOptions): StormCoordin
   return {
     async start() {
       // Without Postgres it ends again after a while.
-      for (let takenTimes = 0; !(await startOnce()); ) {
+      let takenTimes = 0;
+      for (let starts = 1; !(await startOnce()); starts += 1) {
+        if (starts === startsMax) throw new Error(`a coordinator has ended ${starts} times instead of serving`);
         const taken = await firstTaken(ports);
         takenTimes = taken === undefined ? 0 : takenTimes + 1;
         if (takenTimes === takenTimesMax) throw new Error(`port ${taken} of a coordinator is taken by another program`);
