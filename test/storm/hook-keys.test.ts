@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { newSecret, secretText, signatureHeaders } from '../../server/events/webhooks/signature.ts';
-import { createHookKeys } from './hook-keys.ts';
+import { createHookKeys, type HookKeys } from './hook-keys.ts';
 
 const [first, second, third] = [newSecret(), newSecret(), newSecret()];
 const startMs = 1_760_000_000_000;
@@ -88,15 +88,20 @@ test('a body that was changed does not fit', () => {
   expect(keys.judge({ ...headers, 'webhook-id': 'e:2' }, message.body, startMs).wrong).not.toBe('');
 });
 
+/** What is wrong with a request that is seen as it is sent. */
+function judgeBy(keys: HookKeys) {
+  return (at: number, secrets: readonly Uint8Array[]): string => {
+    const headers = signatureHeaders(secrets, { ...message, sentMs: startMs + at });
+    return keys.judge(headers, message.body, startMs + at).wrong;
+  };
+}
+
 test('a rotation that had to be asked for twice leaves the secret of before, and one that nobody was told of', () => {
   const keys = createHookKeys(secretText(first), overlapMs);
   keys.asked(startMs);
   keys.asked(startMs + 20_000);
   keys.answered(secretText(third), startMs + 20_010);
-  const wrongAt = (at: number, secrets: readonly Uint8Array[]) => {
-    const headers = signatureHeaders(secrets, { ...message, sentMs: startMs + at });
-    return keys.judge(headers, message.body, startMs + at).wrong;
-  };
+  const wrongAt = judgeBy(keys);
   expect(wrongAt(22_000, [third, second, first])).toBe('');
   expect(wrongAt(22_000, [third, second])).toBe('lacks 1 of 2 signatures');
   expect(wrongAt(22_000, [third, second, first, newSecret()])).toBe('has 4 signatures');
@@ -111,10 +116,7 @@ test('secrets of before keep their own overlap when there is another rotation', 
   keys.answered(secretText(second), startMs);
   keys.asked(startMs + 20_000);
   keys.answered(secretText(third), startMs + 20_000);
-  const wrongAt = (at: number, secrets: readonly Uint8Array[]) => {
-    const headers = signatureHeaders(secrets, { ...message, sentMs: startMs + at });
-    return keys.judge(headers, message.body, startMs + at).wrong;
-  };
+  const wrongAt = judgeBy(keys);
   expect(wrongAt(30_000, [third, second, first])).toBe('');
   expect(wrongAt(30_000, [third, second])).toBe('lacks 1 of 3 signatures');
   expect(wrongAt(50_000, [third, second])).toBe('');
